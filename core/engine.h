@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "binding.h"
 #include "core/contract/signature.h"
+#include "execution_context.h"
 #include "run_times.h"
 
 namespace sidecall {
@@ -28,14 +28,15 @@ class Engine {
   virtual void describe(std::vector<TensorSpec>* inputs,
                         std::vector<TensorSpec>* outputs) const = 0;
 
-  // Called before the first bind() if the last output of describe() is hidden from callers. That
-  // output is int64[N] or int64[N,1] and tells which rows are refused.
+  // Called before the first make_context() if the last output of describe() is hidden from callers.
+  // That output is int64[N] or int64[N,1] and tells which rows are refused.
   virtual void expect_refusals() {}
 
-  // bind(), giving inputs and setting shapes must not wait for another process; only runs may.
-  // `lends_connection`: Binding::lend_connection() will be called, so inputs must not lie in memory
-  // of the connection.
-  virtual std::unique_ptr<Binding> bind(bool lends_connection) const = 0;
+  // Makes what one call needs to run the model. This function, giving inputs and setting shapes
+  // must not wait for another process; only runs may. `lends_connection`:
+  // ExecutionContext::lend_connection() will be called, so inputs must not lie in memory of the
+  // connection.
+  virtual std::unique_ptr<ExecutionContext> make_context(bool lends_connection) const = 0;
   virtual std::string version() const = 0;  // "onnxruntime 1.32.0"
 
   // Returns one value for each input: true if a run may read this input directly in memory that a

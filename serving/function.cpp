@@ -1,19 +1,19 @@
-// Implements core's Binding over a C function; see function.h.
+// Implements core's ExecutionContext over a C function; see function.h.
 #include "function.h"
 
 #include <cstring>
 
 #include "core/error.h"
-#include "engines/in_process/binding.h"
+#include "engines/in_process/context.h"
 #include "request.h"
 #include "shm/common/error.h"
 
 namespace sidecall {
 namespace {
 
-class FunctionBinding final : public InProcessBinding {
+class FunctionContext final : public InProcessContext {
  public:
-  explicit FunctionBinding(const FunctionEngine& engine) : request_(engine) {}
+  explicit FunctionContext(const FunctionEngine& engine) : request_(engine) {}
 
   void allocate_input(int32_t index, const Dims& dims) override {
     auto& input = request_.inputs[static_cast<size_t>(index)];
@@ -120,8 +120,8 @@ void FunctionEngine::describe(std::vector<TensorSpec>* inputs,
   *outputs = tensors_.outputs;
 }
 
-std::unique_ptr<Binding> FunctionEngine::bind(bool) const {
-  return std::make_unique<FunctionBinding>(*this);
+std::unique_ptr<ExecutionContext> FunctionEngine::make_context(bool) const {
+  return std::make_unique<FunctionContext>(*this);
 }
 
 }  // namespace sidecall

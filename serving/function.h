@@ -29,7 +29,7 @@ class FunctionEngine final : public Engine {
         log_(std::move(log)) {}
 
   void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override;
-  std::unique_ptr<Binding> bind(bool lends_connection) const override;
+  std::unique_ptr<ExecutionContext> make_context(bool lends_connection) const override;
   std::string version() const override { return "the served function"; }
 
   const std::vector<TensorSpec>& inputs() const { return tensors_.inputs; }

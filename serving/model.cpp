@@ -213,8 +213,8 @@ std::unique_ptr<shm::Session> ModelHandler::open_session() {
   }
 }
 
-// An estimate: a call, and a binding of ONNX Runtime. `make bench-reliability` compares it with the
-// memory that a server takes ("many slots").
+// An estimate: a call, and an IoBinding of ONNX Runtime. `make bench-reliability` compares it with
+// the memory that a server takes ("many slots").
 uint64_t ModelHandler::session_bytes() const noexcept {
   constexpr uint64_t kCall = 16384, kTensor = 2048;
   const Signature& signature = model_->signature();

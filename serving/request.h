@@ -1,5 +1,5 @@
 // One request as a served function sees it: inputs to read, outputs to fill, and how to report a
-// failure. Each binding in function.cpp has one sidecall_request and uses it for all its runs. The
+// failure. Each context in function.cpp has one sidecall_request and uses it for all its runs. The
 // C ABI forwards sidecall_request_* to it.
 #pragma once
 

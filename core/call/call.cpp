@@ -44,12 +44,12 @@ Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, 
            bool lends_connection)
     : signature_(signature),
       ignore_extra_(ignore_extra),
-      binding_(engine.bind(lends_connection)),
-      has_joint_layout_(binding_->has_joint_layout()),
+      context_(engine.make_context(lends_connection)),
+      has_joint_layout_(context_->has_joint_layout()),
       run_times_(engine.route() == Route::kInProcess ? &engine.run_times() : nullptr),
       inputs_(signature.inputs.size()),
       outputs_(signature.outputs.size()) {
-  binding_->set_result_check(this);
+  context_->set_result_check(this);
   resize(rows);
 }
 
@@ -118,7 +118,7 @@ void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
   }
   require(bytes == 0 || view.data != nullptr, "data must not be NULL");
   if (borrow && bytes > 0 && is_aligned(view.data, spec.dtype)) {
-    binding_->borrow_input(index, view.data, dims);
+    context_->borrow_input(index, view.data, dims);
     input.data = view.data;
     input.is_borrowed = true;
     if (!same) input.dims = fresh, shapes_changed_ = true;
@@ -171,7 +171,7 @@ void Call::copy_strings(int32_t index, const char* data, const int64_t* offsets,
       invalid.add(static_cast<int32_t>(column),
                   {SIDECALL_INVALID_STRING, row, spec.name, "string", fault, "input"});
     } else if (invalid.is_empty()) {
-      binding_->set_string(index, i, width > 0 ? check_text(index, i, text) : text);
+      context_->set_string(index, i, width > 0 ? check_text(index, i, text) : text);
     }
   }
   if (!invalid.is_empty()) invalid.raise(true);
@@ -201,7 +201,7 @@ void Call::view_output(int32_t index, sidecall_view* view) {
               output.offsets.data());
   } else {
     fill_view(view, dtype, output.dims, output.data, count_bytes(dtype, output.dims), nullptr);
-    if (binding_->is_read_only(index)) view->flags |= SIDECALL_VIEW_READ_ONLY;
+    if (context_->is_read_only(index)) view->flags |= SIDECALL_VIEW_READ_ONLY;
   }
 }
 
@@ -227,7 +227,7 @@ void Call::bind_output(int32_t index, void* data, uint64_t data_bytes) {
     require(is_aligned(data, spec.dtype),
             "data: expected an address that is aligned to the element type, got an unaligned one");
   }
-  output.data = binding_->shape_output(index, &output.dims, data);
+  output.data = context_->shape_output(index, &output.dims, data);
   output.is_bound = data != nullptr;
   has_results_ = false;
 }
@@ -237,12 +237,12 @@ void Call::fetch(int32_t index) {
   Output& output = outputs_[static_cast<size_t>(index)];
   if (output.is_fetched) return;
   if (!output.is_known) {
-    OutputTensor tensor = binding_->output(index);
+    OutputTensor tensor = context_->output(index);
     output.dims = std::move(tensor.dims);
     output.data = tensor.data;
   }
   if (signature_.outputs[static_cast<size_t>(index)].dtype == SIDECALL_DTYPE_STRING)
-    binding_->read_strings(index, &output.bytes, &output.offsets);
+    context_->read_strings(index, &output.bytes, &output.offsets);
   output.is_fetched = true;
 }
 

@@ -27,10 +27,10 @@ void require_timeout(int64_t timeout_ns);
 class Call final : private ResultCheck {
  public:
   // The signature and the engine must outlive the call. `ignore_extra`: see SIDECALL_EXTRA_IGNORE.
-  // `lends_connection`: see Engine::bind().
+  // `lends_connection`: see Engine::make_context().
   Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows,
        bool lends_connection = false);
-  ~Call() { binding_->end_runs(); }
+  ~Call() { context_->end_runs(); }
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
 
@@ -55,7 +55,7 @@ class Call final : private ResultCheck {
   }
   // Whether the last run() passed all checks of its inputs, so that the engine was called.
   bool has_reached_engine() const noexcept { return has_reached_engine_; }
-  uint64_t working_bytes() const noexcept { return binding_->working_bytes(); }  // see Binding
+  uint64_t working_bytes() const noexcept { return context_->working_bytes(); }
   // Frees the faults of strings that were given. The next run does not report them.
   void drop_faults() noexcept {
     for (Input& input : inputs_) input.faults.clear();
@@ -115,39 +115,39 @@ class Call final : private ResultCheck {
   }
   // Whether it uses no memory of the caller, and its inputs have the shapes of a new call.
   bool is_as_opened() const noexcept;
-  int64_t num_elements() const noexcept;   // of all inputs
-  uint64_t tensor_bytes() const noexcept;  // of the memory for inputs and outputs
-  void lend_connection() noexcept;         // see Binding; the results of the last run are lost
-  bool is_busy() noexcept { return binding_->is_busy(); }  // never blocks
-  void cancel() noexcept { binding_->cancel(); }           // from any thread
+  int64_t num_elements() const noexcept;                   // of all inputs
+  uint64_t tensor_bytes() const noexcept;                  // of the memory for inputs and outputs
+  void lend_connection() noexcept;                         // the results of the last run are lost
+  bool is_busy() noexcept { return context_->is_busy(); }  // never blocks
+  void cancel() noexcept { context_->cancel(); }           // from any thread
 
   // For a queue (queue.h). reserve() throws BUSY or INVALID_ARGUMENT. Then submit_reserved(), or
   // release(), ends the reservation of the engine, and unreserve() that of the call.
   void reserve(int64_t timeout_ns);
-  void release() noexcept { binding_->release(); }
-  void unreserve() noexcept { binding_->unreserve(); }
+  void release() noexcept { context_->release(); }
+  void unreserve() noexcept { context_->unreserve(); }
   // Takes the outcome of the run: returns true, or throws its error. Returns false while it has
   // none.
-  bool take_outcome() { return binding_->take_outcome(); }
-  bool holds_memory() noexcept { return binding_->holds_memory(); }
+  bool take_outcome() { return context_->take_outcome(); }
+  bool holds_memory() noexcept { return context_->holds_memory(); }
   // `deadline`: of the run; it began to count when the run was submitted. `has_waited`: some time
   // ago.
   void submit_reserved(int64_t timeout_ns, Clock::time_point deadline, bool has_waited,
                        RunListener* listener, const void* line);
-  int64_t default_timeout_ns() const noexcept { return binding_->default_timeout_ns(); }
-  void lend_connection_after_run() noexcept { binding_->lend_connection(true); }  // see Binding
-  bool is_polled() const noexcept { return binding_->is_polled(); }
-  bool is_connecting() const noexcept { return binding_->is_connecting(); }
-  bool has_news(Look look, Clock::time_point now) noexcept { return binding_->has_news(look, now); }
+  int64_t default_timeout_ns() const noexcept { return context_->default_timeout_ns(); }
+  void lend_connection_after_run() noexcept { context_->lend_connection(true); }
+  bool is_polled() const noexcept { return context_->is_polled(); }
+  bool is_connecting() const noexcept { return context_->is_connecting(); }
+  bool has_news(Look look, Clock::time_point now) noexcept { return context_->has_news(look, now); }
   Clock::time_point prepare_sleep(const platform::WaitSet& set, uint64_t number) {
-    return binding_->prepare_sleep(set, number);
+    return context_->prepare_sleep(set, number);
   }
-  void stop_listening() noexcept { binding_->stop_listening(); }
+  void stop_listening() noexcept { context_->stop_listening(); }
   void give_up() noexcept;  // cancels the run, and drops its outcome
 
-  // Like Binding::leave_to_worker(), but also returns false if the engine uses memory of the
-  // caller.
-  bool leave_to_worker(void (*dispose)(void*), void* context) noexcept;
+  // Like ExecutionContext::leave_to_worker(), but also returns false if the engine uses memory of
+  // the caller.
+  bool leave_to_worker(void (*dispose)(void*), void* owner) noexcept;
 
  private:
   struct Input {
@@ -168,7 +168,7 @@ class Call final : private ResultCheck {
   };
 
   // call.cpp
-  void require_idle() { binding_->require_idle(); }
+  void require_idle() { context_->require_idle(); }
   Input& input_at(int32_t input);
   Output& output_at(int32_t output);
   void check_dims(const TensorSpec& spec, const Dims& dims) const;
@@ -270,8 +270,8 @@ class Call final : private ResultCheck {
 
   const Signature& signature_;
   const bool ignore_extra_;
-  std::unique_ptr<Binding> binding_;
-  const bool has_joint_layout_;  // see Binding
+  std::unique_ptr<ExecutionContext> context_;
+  const bool has_joint_layout_;  // see ExecutionContext
   RunTimes* const run_times_;    // nullptr if runs happen elsewhere
   uint32_t num_runs_ = 0;        // synchronous ones
   int64_t rows_ = 0;

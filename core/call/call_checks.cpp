@@ -326,7 +326,7 @@ std::string_view Call::check_text(int32_t input, int64_t element, std::string_vi
 std::exception_ptr Call::check_results() noexcept {
   try {
     for (size_t i = 0; has_joint_layout_ && i < outputs_.size(); ++i) {
-      if (outputs_[i].is_known) outputs_[i].data = binding_->placed_output(static_cast<int32_t>(i));
+      if (outputs_[i].is_known) outputs_[i].data = context_->placed_output(static_cast<int32_t>(i));
     }
     const bool is_refused = refusals_ != nullptr && any_of(refusals_, rows_) != 0;
     if (is_refused || !has_finite_outputs()) judge_rows();

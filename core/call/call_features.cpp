@@ -214,7 +214,7 @@ const Fault* Call::put_str(int64_t row, int32_t index, const Feature& feature,
     if (const auto refusal = refusal_of(feature, value))
       return refuse(row, index, refusal->status, refusal->expected, refusal->got);
   }
-  binding_->set_string(feature.input, row * feature.width + feature.column, value);
+  context_->set_string(feature.input, row * feature.width + feature.column, value);
   mark_set(row, index);
   return nullptr;
 }
@@ -312,7 +312,7 @@ const Fault* Call::set_unknown(int64_t row, std::string_view name) {
 
 void Call::write_missing(int64_t row, const Feature& feature) {
   if (feature.tensor_dtype == SIDECALL_DTYPE_STRING) {
-    binding_->set_string(feature.input, row * feature.width + feature.column,
+    context_->set_string(feature.input, row * feature.width + feature.column,
                          feature.missing_string);
   } else {
     write_number(row, feature, std::nan(""), feature.missing_int);

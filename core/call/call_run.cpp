@@ -1,5 +1,5 @@
-// Runs of a call. Checks the inputs, then hands the run to the binding, which knows how to start,
-// await and end it.
+// Runs of a call. Checks the inputs, then hands the run to the execution context, which knows how
+// to start, await and end it.
 #include <algorithm>
 #include <exception>
 #include <thread>
@@ -40,29 +40,29 @@ void Call::prepare() {
 
 void Call::run(int64_t timeout_ns) {
   require_timeout(timeout_ns);
-  binding_->claim();
+  context_->claim();
   has_reached_engine_ = false;
   try {
     prepare();
   } catch (...) {
-    binding_->release();
+    context_->release();
     throw;
   }
   has_reached_engine_ = true;
   // Not each run, because reading the clock twice takes a fifth of the shortest run.
   if ((++num_runs_ & 63) == 0 && run_times_ != nullptr) run_timed(timeout_ns);
-  else binding_->run(timeout_ns);
+  else context_->run(timeout_ns);
 }
 
 void Call::run_timed(int64_t timeout_ns) {
   const Clock::time_point begin = Clock::now();
-  binding_->run(timeout_ns);
+  context_->run(timeout_ns);
   run_times_->note(num_elements(), std::chrono::nanoseconds(Clock::now() - begin).count());
 }
 
 void Call::reserve(int64_t timeout_ns) {
   require_timeout(timeout_ns);
-  binding_->reserve();
+  context_->reserve();
   has_reached_engine_ = false;
 }
 
@@ -77,27 +77,27 @@ void Call::submit_reserved(int64_t timeout_ns, Clock::time_point deadline, bool 
         throw Error(SIDECALL_TIMEOUT, "the deadline passed before the run began");
     }
   } catch (...) {
-    binding_->release();
+    context_->release();
     throw;
   }
-  binding_->set_run_times(run_times_, num_elements());
-  binding_->submit(timeout_ns, listener, line);
+  context_->set_run_times(run_times_, num_elements());
+  context_->submit(timeout_ns, listener, line);
 }
 
 void Call::give_up() noexcept {
-  binding_->cancel();
+  context_->cancel();
   try {
     // The outcome is there at once, or the thread of the run is about to store it.
-    while (binding_->holds_memory() && !binding_->take_outcome()) std::this_thread::yield();
+    while (context_->holds_memory() && !context_->take_outcome()) std::this_thread::yield();
   } catch (const std::exception&) {
     // The outcome, which no one wants.
   }
 }
 
 void Call::lend_connection() noexcept {
-  if (binding_->is_busy()) return;
+  if (context_->is_busy()) return;
   drop_results();
-  binding_->lend_connection(false);
+  context_->lend_connection(false);
 }
 
 bool Call::borrows_memory() const noexcept {
@@ -107,8 +107,8 @@ bool Call::borrows_memory() const noexcept {
          std::any_of(outputs_.begin(), outputs_.end(), is_bound);
 }
 
-bool Call::leave_to_worker(void (*dispose)(void*), void* context) noexcept {
-  return !borrows_memory() && binding_->leave_to_worker(dispose, context);
+bool Call::leave_to_worker(void (*dispose)(void*), void* owner) noexcept {
+  return !borrows_memory() && context_->leave_to_worker(dispose, owner);
 }
 
 }  // namespace sidecall

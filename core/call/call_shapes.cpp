@@ -25,11 +25,11 @@ void Call::allocate(int32_t index, Dims dims) {
   place(index, std::move(dims));
 }
 
-// Allocates an input. If the binding has a joint layout, expect() must have been called before.
+// Allocates an input. If the context has a joint layout, expect() must have been called before.
 void Call::place(int32_t index, Dims dims) {
   Input& input = inputs_[static_cast<size_t>(index)];
-  binding_->allocate_input(index, dims);
-  input.data = binding_->input_data(index);
+  context_->allocate_input(index, dims);
+  input.data = context_->input_data(index);
   input.is_borrowed = false;
   input.is_given = false;
   input.faults.clear();
@@ -57,7 +57,7 @@ void Call::resize(int64_t rows) {
     for (int64_t& dim : all[i]) dim = dim < 0 ? 1 : dim;
     if (signature_.inputs[i].has_rows()) all[i][0] = rows;
   }
-  if (has_joint_layout_) binding_->expect(all, outputs_for(all, rows));
+  if (has_joint_layout_) context_->expect(all, outputs_for(all, rows));
   for (size_t i = 0; i < inputs_.size(); ++i) place(static_cast<int32_t>(i), std::move(all[i]));
   rows_ = rows;
   shapes_changed_ = true;
@@ -140,10 +140,10 @@ void Call::settle_shapes() {
     const std::optional<Dims> dims = output_dims(index, rows_, named);
     outputs_[i].is_known = dims.has_value();
     outputs_[i].dims = dims.value_or(Dims());
-    outputs_[i].data = binding_->shape_output(index, dims ? &*dims : nullptr, nullptr);
+    outputs_[i].data = context_->shape_output(index, dims ? &*dims : nullptr, nullptr);
     outputs_[i].is_bound = false;
   }
-  if (signature_.has_refusals) refusals_ = binding_->shape_refusals(rows_);
+  if (signature_.has_refusals) refusals_ = context_->shape_refusals(rows_);
   shapes_changed_ = false;
 }
 
@@ -212,7 +212,7 @@ void Call::announce(int32_t index, const Dims& dims) {
   for (size_t i = 0; has_rows && i < all.size(); ++i) {
     if (signature_.inputs[i].has_rows()) all[i][0] = dims[0];
   }
-  binding_->expect(all, outputs_for(all, has_rows ? dims[0] : rows_));
+  context_->expect(all, outputs_for(all, has_rows ? dims[0] : rows_));
 }
 
 }  // namespace sidecall

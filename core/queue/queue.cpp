@@ -294,7 +294,7 @@ void Queue::make_ready(QueuedRun* run) noexcept {
   wake_for(run);
 }
 
-// Called by a thread of the binding.
+// Called by a thread of the context.
 void Queue::on_progress(QueuedRun* run) noexcept {
   const Lock lock(mutex_);
   run->has_progressed_ = true;

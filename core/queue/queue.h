@@ -2,7 +2,7 @@
 // their outcomes. It also opens models. The C ABI (bindings/c/queue.cpp) offers it as
 // sidecall_queue.
 //
-// Bindings in this process and on the network tell the queue when a run has made progress
+// Calls in this process and on the network tell the queue when a run has made progress
 // (RunListener). Runs over shared memory are polled: a thread that takes reads the words of all of
 // them, and asks the servers for a wake-up only before it sleeps.
 #pragma once
@@ -21,9 +21,9 @@
 #include <vector>
 
 #include "base/process/spin_policy.h"
-#include "core/binding.h"
 #include "core/call/call.h"
 #include "core/clock.h"
+#include "core/execution_context.h"
 #include "core/platform.h"
 #include "jobs.h"
 

@@ -1,4 +1,4 @@
-// The thread that watches deadlines; see deadline.h. Used by binding.cpp.
+// The thread that watches deadlines; see deadline.h. Used by context.cpp.
 #include "deadline.h"
 
 #include <condition_variable>

@@ -9,7 +9,7 @@
 
 namespace sidecall::native {
 
-// Used by one binding. A graph works row by row if each row of the outputs depends on the same row
+// Used by one context. A graph works row by row if each row of the outputs depends on the same row
 // of the inputs alone, as the rules of its operators show (operators/row_rules.h). Then a large
 // batch passes through all steps a slice of rows at a time. This changes no bit of the answers and
 // no error, and the intermediate values need the memory of one slice only.

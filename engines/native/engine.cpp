@@ -1,7 +1,7 @@
-// Implements the core's Engine interface with a plan; see engine.h. binding.cpp binds calls.
+// Implements the core's Engine interface with a plan; see engine.h. context.cpp runs calls.
 #include "engine.h"
 
-#include "binding.h"
+#include "context.h"
 #include "core/error.h"
 #include "plan.h"
 
@@ -19,8 +19,8 @@ class NativeEngine final : public Engine {
 
   void expect_refusals() override { has_refusals_ = true; }
 
-  std::unique_ptr<Binding> bind(bool) const override {
-    return native::bind_plan(plan_, has_refusals_);
+  std::unique_ptr<ExecutionContext> make_context(bool) const override {
+    return native::make_plan_context(plan_, has_refusals_);
   }
 
   std::string version() const override { return std::string("native ") + kNativeNumerics; }

@@ -33,7 +33,7 @@ class Interrupt {
 // A step with many short rows polls its Interrupt once in this many rows.
 constexpr int64_t kRowsPerPoll = 64;
 
-// The work of one node in one program, for fixed shapes. A step belongs to one binding, so it may
+// The work of one node in one program, for fixed shapes. A step belongs to one context, so it may
 // have scratch memory of its own. run() allocates no memory.
 class Step {
  public:

@@ -393,7 +393,7 @@ void Program::use(const Tensor& tensor) {
     lifetimes_[static_cast<size_t>(tensor.place->lifetime)].end = steps_.size();
 }
 
-// Gives each output a place of its own, so that the binding can choose its memory. An output that
+// Gives each output a place of its own, so that the context can choose its memory. An output that
 // shares the place of an input, a constant or another output is copied by a step at the end.
 void Program::separate_outputs() {
   for (const int32_t value : plan_.graph_.output_values) {

@@ -1,4 +1,4 @@
-// The compiled graph (Plan), and its form for fixed shapes, which one binding runs (Program).
+// The compiled graph (Plan), and its form for fixed shapes, which one context runs (Program).
 #pragma once
 
 #include <deque>
@@ -17,7 +17,7 @@ namespace sidecall::native {
 // in a row may depend on where the row lies in its tensor, but only modulo this number.
 constexpr int64_t kRowStep = 16;
 
-// A compiled graph. Immutable, and shared by all bindings. The constructor leaves out nodes that no
+// A compiled graph. Immutable, and shared by all contexts. The constructor leaves out nodes that no
 // output needs, and computes nodes whose inputs are all constant (constant folding).
 class Plan {
  public:
@@ -89,7 +89,7 @@ class Program {
 
  private:
   // The steps from the one that writes a place (begin) to the last that reads it (end). `place` is
-  // nullptr if it became the place of an output, whose memory the binding gives.
+  // nullptr if it became the place of an output, whose memory the context gives.
   struct Lifetime {
     Place* place;
     uint64_t bytes;

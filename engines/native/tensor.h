@@ -12,7 +12,7 @@
 
 namespace sidecall::native {
 
-// An element of a string tensor. The plan or the binding owns the bytes.
+// An element of a string tensor. The plan or the context owns the bytes.
 struct Text {
   const char* data = "";
   uint32_t size = 0;
@@ -29,7 +29,7 @@ inline bool operator==(const Text& a, const Text& b) {
 }
 
 // Where the elements of a tensor are. Tensors that share their elements share the place. The
-// binding sets `data` of inputs and outputs before each run; that of all others stays the same.
+// context sets `data` of inputs and outputs before each run; that of all others stays the same.
 struct Place {
   void* data = nullptr;
   int64_t lifetime = -1;  // used while a program is prepared; see Program

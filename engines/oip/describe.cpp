@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "base/json/json.h"
-#include "binding.h"
+#include "context.h"
 #include "core/clock.h"
 #include "core/error.h"
 #include "library.h"

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "base/process/fork_generation.h"
-#include "binding.h"
+#include "context.h"
 #include "core/artifact/file_contract.h"
 #include "core/artifact/onnx_file.h"
 #include "core/clock.h"
@@ -68,8 +68,8 @@ class NetworkEngine final : public Engine {
   }
   Route route() const noexcept override { return Route::kNetwork; }
   void expect_refusals() override { has_refusals_ = true; }
-  std::unique_ptr<Binding> bind(bool /*lends_connection*/) const override {
-    return std::make_unique<NetworkBinding>(shared_.get(), has_refusals_,
+  std::unique_ptr<ExecutionContext> make_context(bool /*lends_connection*/) const override {
+    return std::make_unique<NetworkContext>(shared_.get(), has_refusals_,
                                             replica_ != nullptr ? replica_->get() : nullptr);
   }
   std::string version() const override { return label_; }

@@ -1,5 +1,5 @@
 // Creates sessions of ONNX Runtime and reads their tensors; see engine.h. Calls are bound to a
-// session in binding.cpp.
+// session in context.cpp.
 #include "engine.h"
 
 #include <onnxruntime_session_options_config_keys.h>
@@ -176,7 +176,9 @@ std::vector<bool> OrtEngine::readable_in_place(const OnnxFile& file) const {
   return sidecall::readable_in_place(file, inputs_);
 }
 
-std::unique_ptr<Binding> OrtEngine::bind(bool) const { return bind_ort(*this); }
+std::unique_ptr<ExecutionContext> OrtEngine::make_context(bool) const {
+  return make_ort_context(*this);
+}
 
 std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label,
                                         const sidecall_model_options& options) {

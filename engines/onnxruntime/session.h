@@ -1,5 +1,5 @@
 // Wraps the objects of ONNX Runtime: the session that engine.cpp creates from a file and to which
-// binding.cpp binds calls.
+// context.cpp runs calls.
 #pragma once
 
 #define ORT_API_MANUAL_INIT
@@ -34,7 +34,7 @@ class OrtEngine final : public Engine {
   OrtEngine(const OnnxFile& file, const std::string& label, const OrtLibrary& library);
   void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override;
   void expect_refusals() override;
-  std::unique_ptr<Binding> bind(bool lends_connection) const override;
+  std::unique_ptr<ExecutionContext> make_context(bool lends_connection) const override;
   std::string version() const override { return "onnxruntime " + library_.version; }
   std::vector<bool> readable_in_place(const OnnxFile& file) const override;
 
@@ -60,7 +60,7 @@ class OrtEngine final : public Engine {
   TensorSpec refusals_;  // expect_refusals() moves the last output here from `outputs_`
 };
 
-// Makes the binding of one call: its tensors are bound once and used by every run.
-std::unique_ptr<Binding> bind_ort(const OrtEngine& engine);
+// Makes the context of one call: its tensors are bound once and used by every run.
+std::unique_ptr<ExecutionContext> make_ort_context(const OrtEngine& engine);
 
 }  // namespace sidecall

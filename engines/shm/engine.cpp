@@ -4,7 +4,7 @@
 #include <string_view>
 #include <utility>
 
-#include "binding.h"
+#include "context.h"
 #include "core/clock.h"
 #include "core/contract/signature_json.h"
 #include "core/engine.h"
@@ -32,8 +32,8 @@ class RemoteEngine final : public Engine {
     *outputs = shared_->outputs;
   }
   Route route() const noexcept override { return Route::kOtherProcess; }
-  std::unique_ptr<Binding> bind(bool lends_connection) const override {
-    return std::make_unique<RemoteBinding>(shared_.get(), lends_connection);
+  std::unique_ptr<ExecutionContext> make_context(bool lends_connection) const override {
+    return std::make_unique<ShmContext>(shared_.get(), lends_connection);
   }
   std::string version() const override { return label_; }
   std::string model_id() const override { return shared_->client.model_id(); }

@@ -1,5 +1,5 @@
 // Places the inputs of a call to another process in the request slot and writes them there. Used by
-// binding.cpp.
+// context.cpp.
 #pragma once
 
 #include <cstdint>

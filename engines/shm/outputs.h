@@ -1,5 +1,5 @@
 // Computes how much room the outputs of a call to another process take, and reads its answers. Used
-// by binding.cpp.
+// by context.cpp.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ class RemoteOutputs {
   // after a run. Throws OUT_OF_RANGE.
   void expect(const std::vector<std::optional<Dims>>& dims);
 
-  // See Binding::shape_output().
+  // See ExecutionContext::shape_output().
   void* shape(int32_t output, const Dims* dims, void* data);
 
   uint64_t wanted_bytes() const;  // the size of a slot that holds all outputs of known shape

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/process/fork_generation.h"
-#include "binding.h"
+#include "context.h"
 #include "core/engine.h"
 #include "core/error.h"
 
@@ -33,8 +33,8 @@ class TestEngine final : public Engine {
     spec.name = "y";
     outputs->assign(1, spec);
   }
-  std::unique_ptr<Binding> bind(bool /*lends_connection*/) const override {
-    return std::make_unique<TestBinding>(run_time_, generation_);
+  std::unique_ptr<ExecutionContext> bind(bool /*lends_connection*/) const override {
+    return std::make_unique<TestContext>(run_time_, generation_);
   }
   std::string version() const override { return label_; }
 

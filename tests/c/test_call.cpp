@@ -1,4 +1,4 @@
-// Tensors of a call: views, shapes, binding, strings, and the lifetime of each.
+// Tensors of a call: views, shapes, bound memory, strings, and the lifetime of each.
 #include <array>
 #include <catch2/catch_test_macros.hpp>
 #include <cstring>
@@ -149,7 +149,7 @@ TEST_CASE("bound memory is read in place at each run") {
   x[0] = 5;
   call.run();
   CHECK(call.get_f64(0, 0) == 15);
-  // Setting the input in another way ends the binding.
+  // Setting the input in another way releases the bound memory.
   support::give_x(call, {7, 8});
   x[0] = 100;
   call.run();
@@ -224,7 +224,7 @@ TEST_CASE("outputs are written into bound memory") {
   call.run();
   CHECK(y[0] == 0);
   CHECK(call.get_f64(0, 0) == 11);
-  // A new input shape also ends the binding, because the bound memory might be too small.
+  // A new input shape also releases the bound memory, because it might be too small.
   call.bind_output(0, y, 8);
   call.resize(2);
   support::give_x(call, {1, 2, 3, 4});

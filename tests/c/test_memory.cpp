@@ -84,7 +84,8 @@ __attribute__((visibility("default"))) int posix_memalign(void** out, size_t ali
 
 namespace {
 
-// The shortest program over ONNX Runtime's own C API: one session and one binding, which is reused.
+// The shortest program over ONNX Runtime's own C API: one session and one IoBinding, which is
+// reused.
 class Raw {
  public:
   explicit Raw(const std::string& path) {

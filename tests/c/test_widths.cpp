@@ -1,5 +1,5 @@
-// float32 and float64 tensors for inputs of the other type: a copy converts them, a binding is
-// refused.
+// float32 and float64 tensors for inputs of the other type: a copy converts them; binding
+// them is refused.
 #include <catch2/catch_test_macros.hpp>
 #include <cfloat>
 #include <cmath>
@@ -105,7 +105,7 @@ TEST_CASE(
   CHECK(bind<float>(to_double, {1}) == "DTYPE_MISMATCH");
   CHECK(last().message == std::string("input 'x': expected float64, got float32; memory of "
                                       "another type can be copied, but not bound"));
-  // A copy and a binding both refuse other types, and the message does not suggest a copy.
+  // Copying and binding both refuse other types, and the message does not suggest a copy.
   for (const bool is_bound : {false, true}) {
     CHECK((is_bound ? bind<int64_t>(to_double, {1}) : copy<int64_t>(to_double, {1})) ==
           "DTYPE_MISMATCH");
@@ -120,7 +120,7 @@ TEST_CASE(
   CHECK(copy<float>(to_int, {1}) == "DTYPE_MISMATCH");
 }
 
-TEST_CASE("a converting copy ends the binding and does not change the caller's memory") {
+TEST_CASE("a converting copy releases the bound memory and does not change the caller's memory") {
   const Model model = support::open("identity_float32.onnx");
   Call call(model);
   alignas(64) float mine[] = {1, 2};

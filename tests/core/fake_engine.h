@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "core/engine.h"
-#include "engines/in_process/binding.h"
+#include "engines/in_process/context.h"
 
 namespace fake {
 
@@ -39,9 +39,9 @@ struct Tensor {
 
 class Engine;
 
-class Binding final : public sidecall::InProcessBinding {
+class Context final : public sidecall::InProcessContext {
  public:
-  explicit Binding(const Engine& engine);
+  explicit Context(const Engine& engine);
   void allocate_input(int32_t input, const Dims& dims) override;
   void* input_data(int32_t input) override { return inputs[static_cast<size_t>(input)].data; }
   void set_string(int32_t input, int64_t element, std::string_view value) override {
@@ -81,7 +81,7 @@ class Engine final : public sidecall::Engine {
   // The shape of each output after a run, used if the signature does not give the shape. Outputs
   // beyond the end of the list get the shape {1}.
   std::vector<Dims> answers;
-  std::function<sidecall::Outcome(Binding&)> on_run;
+  std::function<sidecall::Outcome(Context&)> on_run;
   std::function<void()> on_interrupt;  // may be called from any thread
 
   void describe(std::vector<sidecall::TensorSpec>* to_inputs,
@@ -90,8 +90,8 @@ class Engine final : public sidecall::Engine {
     *to_outputs = outputs;
   }
   void expect_refusals() override { outputs.pop_back(); }
-  std::unique_ptr<sidecall::Binding> bind(bool) const override {
-    return std::make_unique<Binding>(*this);
+  std::unique_ptr<sidecall::ExecutionContext> make_context(bool) const override {
+    return std::make_unique<Context>(*this);
   }
   std::string version() const override { return "fake 1"; }
 
@@ -107,10 +107,10 @@ inline sidecall::TensorSpec tensor(std::string name, int32_t dtype, Dims dims) {
   return {std::move(name), dtype, std::move(dims), std::move(names)};
 }
 
-inline Binding::Binding(const Engine& engine)
+inline Context::Context(const Engine& engine)
     : inputs(engine.inputs.size()), outputs(engine.outputs.size()), engine_(engine) {}
 
-inline void Binding::allocate_input(int32_t input, const Dims& dims) {
+inline void Context::allocate_input(int32_t input, const Dims& dims) {
   Tensor& tensor = inputs[static_cast<size_t>(input)];
   const int32_t dtype = engine_.inputs[static_cast<size_t>(input)].dtype;
   tensor.dims = dims;
@@ -121,7 +121,7 @@ inline void Binding::allocate_input(int32_t input, const Dims& dims) {
   }
 }
 
-inline void* Binding::shape_output(int32_t output, const Dims* dims, void* data) {
+inline void* Context::shape_output(int32_t output, const Dims* dims, void* data) {
   Tensor& tensor = outputs[static_cast<size_t>(output)];
   const int32_t dtype = engine_.outputs[static_cast<size_t>(output)].dtype;
   tensor.is_known = dims != nullptr;
@@ -132,7 +132,7 @@ inline void* Binding::shape_output(int32_t output, const Dims* dims, void* data)
   return tensor.data;
 }
 
-inline sidecall::Outcome Binding::execute(int64_t /*timeout_ns*/) {
+inline sidecall::Outcome Context::execute(int64_t /*timeout_ns*/) {
   for (size_t i = 0; i < outputs.size(); ++i) {
     Tensor& tensor = outputs[i];
     const int32_t dtype = engine_.outputs[i].dtype;
@@ -148,11 +148,11 @@ inline sidecall::Outcome Binding::execute(int64_t /*timeout_ns*/) {
   return engine_.on_run ? engine_.on_run(*this) : sidecall::Outcome::kDone;
 }
 
-inline void Binding::interrupt_engine() noexcept {
+inline void Context::interrupt_engine() noexcept {
   if (engine_.on_interrupt) engine_.on_interrupt();
 }
 
-inline void Binding::read_strings(int32_t output, std::string* bytes,
+inline void Context::read_strings(int32_t output, std::string* bytes,
                                   std::vector<int64_t>* offsets) {
   bytes->clear();
   offsets->assign(1, 0);

@@ -130,7 +130,7 @@ TEST_CASE("outputs cannot be read after shapes changed") {
 
 TEST_CASE("an exception of the engine keeps its status") {
   OneFeature model;
-  model.engine.on_run = [](fake::Binding&) -> sidecall::Outcome { throw std::bad_alloc(); };
+  model.engine.on_run = [](fake::Context&) -> sidecall::Outcome { throw std::bad_alloc(); };
   Call call(model.signature, model.engine, false, 1);
   call.set_f64(0, 0, 1);
   CHECK_THROWS_AS(call.run(-1), std::bad_alloc);

@@ -248,7 +248,7 @@ TEST_CASE("golden rows that do not end by the deadline fail the open with TIMEOU
   auto engine = wide_engine(1);
   std::atomic<bool> is_over{false};
   engine->on_interrupt = [&] { is_over = true; };
-  engine->on_run = [&](fake::Binding&) {
+  engine->on_run = [&](fake::Context&) {
     while (!is_over) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return sidecall::Outcome::kInterrupted;
   };

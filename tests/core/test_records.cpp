@@ -22,8 +22,8 @@ namespace {
 double read_time(const std::string& number) {
   RecordsModel model;
   double seen = -1;
-  model.engine.on_run = [&](fake::Binding& binding) {
-    seen = *static_cast<const double*>(binding.inputs[2].data);
+  model.engine.on_run = [&](fake::Context& context) {
+    seen = *static_cast<const double*>(context.inputs[2].data);
     return sidecall::Outcome::kDone;
   };
   const auto call = model.call(1);
@@ -90,7 +90,7 @@ TEST_CASE("numbers beyond float64 become zero or are refused in every locale") {
 TEST_CASE("the time that records take to read counts towards the deadline of predict_json") {
   auto engine = std::make_unique<fake::Engine>(RecordsModel().engine);
   int num_runs = 0;
-  engine->on_run = [&](fake::Binding&) {
+  engine->on_run = [&](fake::Context&) {
     ++num_runs;
     return sidecall::Outcome::kDone;
   };

@@ -224,13 +224,13 @@ TEST_CASE(
     "each refused row has one fault: the step that refused it, or else the output that is not "
     "finite") {
   Model model;
-  model.engine.on_run = [](fake::Binding& binding) {
-    binding.refusals[1] = 2;
-    binding.refusals[3] = 1;
-    auto* scores = static_cast<float*>(binding.outputs[0].data);
+  model.engine.on_run = [](fake::Context& context) {
+    context.refusals[1] = 2;
+    context.refusals[3] = 1;
+    auto* scores = static_cast<float*>(context.outputs[0].data);
     scores[3] = scores[5] = kNan;                                     // rows 1 and 2
     scores[8] = scores[9] = kInfinity;                                // row 4
-    static_cast<double*>(binding.outputs[1].data)[0] = std::nan("");  // this output may be NaN
+    static_cast<double*>(context.outputs[1].data)[0] = std::nan("");  // this output may be NaN
     return sidecall::Outcome::kDone;
   };
   Call call(model.signature, model.engine, false, 5);
@@ -263,8 +263,8 @@ TEST_CASE(
 TEST_CASE("a step index outside the list is an ENGINE error") {
   for (const int64_t number : {INT64_C(3), INT64_C(-1), INT64_MIN}) {
     Model model;
-    model.engine.on_run = [number](fake::Binding& binding) {
-      binding.refusals[0] = number;
+    model.engine.on_run = [number](fake::Context& context) {
+      context.refusals[0] = number;
       return sidecall::Outcome::kDone;
     };
     Call call(model.signature, model.engine, false, 1);
@@ -277,8 +277,8 @@ TEST_CASE("an output that must be finite is checked even if only the run determi
   Model model;
   model.signature.outputs[0].is_shaped = false;
   model.engine.answers = {{2, 2}};
-  model.engine.on_run = [](fake::Binding& binding) {
-    static_cast<float*>(binding.outputs[0].data)[2] = kInfinity;
+  model.engine.on_run = [](fake::Context& context) {
+    static_cast<float*>(context.outputs[0].data)[2] = kInfinity;
     return sidecall::Outcome::kDone;
   };
   Call call(model.signature, model.engine, false, 2);
@@ -292,8 +292,8 @@ TEST_CASE("an output that must be finite is checked even if only the run determi
 TEST_CASE("a run after a refused one succeeds, also with another number of rows") {
   Model model;
   bool refuses = true;
-  model.engine.on_run = [&](fake::Binding& binding) {
-    binding.refusals.back() = refuses ? 1 : 0;
+  model.engine.on_run = [&](fake::Context& context) {
+    context.refusals.back() = refuses ? 1 : 0;
     return sidecall::Outcome::kDone;
   };
   Call call(model.signature, model.engine, false, 2);

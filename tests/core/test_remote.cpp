@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "core/model.h"
-#include "engines/out_of_process/binding.h"
+#include "engines/out_of_process/context.h"
 #include "queued_call.h"
 #include "records_model.h"
 
@@ -19,7 +19,7 @@ using sidecall::Progress;
 
 namespace {
 
-// State shared by the test and the binding.
+// State shared by the test and the context.
 struct Peer {
   std::mutex mutex;
   bool has_answered = false;
@@ -38,9 +38,9 @@ struct Peer {
 };
 
 // The queue polls it, and never sleeps, because the peer wakes no one.
-class RemoteBinding final : public sidecall::OutOfProcessBinding {
+class RemoteContext final : public sidecall::OutOfProcessContext {
  public:
-  explicit RemoteBinding(Peer* peer) : peer_(peer) {}
+  explicit RemoteContext(Peer* peer) : peer_(peer) {}
 
   void allocate_input(int32_t, const sidecall::Dims&) override {}
   void* input_data(int32_t) override { return &input_; }
@@ -109,8 +109,8 @@ class RemoteEngine final : public sidecall::Engine {
     inputs->push_back(fake::tensor("x", SIDECALL_DTYPE_FLOAT64, {-1}));
     outputs->push_back(fake::tensor("y", SIDECALL_DTYPE_FLOAT64, {-1}));
   }
-  std::unique_ptr<sidecall::Binding> bind(bool) const override {
-    return std::make_unique<RemoteBinding>(peer_);
+  std::unique_ptr<sidecall::ExecutionContext> make_context(bool) const override {
+    return std::make_unique<RemoteContext>(peer_);
   }
   std::string version() const override { return "a peer"; }
   std::string model_id() const override { return id; }

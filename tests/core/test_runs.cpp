@@ -63,11 +63,11 @@ TEST_CASE(
   sidecall::Signature signature;
   engine.sign(&signature);
   std::promise<void> began, may_end, is_gone;
-  engine.on_run = [&](fake::Binding& binding) {
+  engine.on_run = [&](fake::Context& context) {
     began.set_value();
     may_end.get_future().wait();
     // AddressSanitizer checks this access.
-    std::memset(binding.outputs[0].data, 1, binding.outputs[0].capacity);
+    std::memset(context.outputs[0].data, 1, context.outputs[0].capacity);
     return sidecall::Outcome::kDone;
   };
   struct Owned {
@@ -102,7 +102,7 @@ TEST_CASE("leave_to_worker refuses a call that is idle or has bound memory") {
   sidecall::Signature signature;
   engine.sign(&signature);
   std::promise<void> began, may_end;
-  engine.on_run = [&](fake::Binding&) {
+  engine.on_run = [&](fake::Context&) {
     began.set_value();
     may_end.get_future().wait();
     return sidecall::Outcome::kDone;

@@ -294,7 +294,7 @@ class Classifier final : public Operator {
 
 // An operator whose attributes can be float although its rows are double. The type of the rows is
 // known when a program is prepared for the first time. Usually this is when the file is opened; if
-// the shapes were not known then, several bindings may do it at the same time.
+// the shapes were not known then, several contexts may do it at the same time.
 class ByRowType final : public Operator {
  public:
   // Makes the operator for an ensemble whose `is_double` says the type of the rows.

@@ -140,10 +140,10 @@ class Peer {
   std::thread thread_;
 };
 
-void run_once(sidecall::Binding* binding, bool may_refuse) {
-  binding->claim();
+void run_once(sidecall::ExecutionContext* context, bool may_refuse) {
+  context->claim();
   try {
-    binding->run(-1);
+    context->run(-1);
   } catch (const sidecall::Error& error) {
     if (!may_refuse || error.status() != SIDECALL_ENGINE) throw;
   }
@@ -158,23 +158,23 @@ void run_beside_a_peer(const FlippingCase& sample, int runs) {
   std::vector<TensorSpec> takes, gives;
   engine->describe(&takes, &gives);
   REQUIRE(sidecall::readable_in_place(file, takes) == std::vector<bool>(takes.size(), true));
-  const std::unique_ptr<sidecall::Binding> binding = engine->bind(false);
+  const std::unique_ptr<sidecall::ExecutionContext> context = engine->make_context(false);
   std::vector<std::unique_ptr<SharedInput>> inputs;
   std::vector<std::unique_ptr<Output>> outputs;
   for (size_t i = 0; i < takes.size(); ++i) {
     inputs.push_back(
         std::make_unique<SharedInput>(sidecall::count_bytes(takes[i].dtype, takes[i].dims)));
-    binding->borrow_input(static_cast<int32_t>(i), inputs.back()->engine.data(), takes[i].dims);
+    context->borrow_input(static_cast<int32_t>(i), inputs.back()->engine.data(), takes[i].dims);
   }
   for (size_t i = 0; i < gives.size(); ++i) {
     outputs.push_back(
         std::make_unique<Output>(sidecall::count_bytes(gives[i].dtype, gives[i].dims)));
-    binding->shape_output(static_cast<int32_t>(i), &gives[i].dims, outputs.back()->memory.data());
+    context->shape_output(static_cast<int32_t>(i), &gives[i].dims, outputs.back()->memory.data());
   }
   const Peer peer(inputs, takes);
   const size_t before = peer.rounds();
   for (int run = 0; run < runs || peer.rounds() < before + 50; ++run)
-    run_once(binding.get(), sample.may_refuse);
+    run_once(context.get(), sample.may_refuse);
   for (const auto& output : outputs) CHECK(output->is_intact());
 }
 

@@ -265,10 +265,10 @@ TEST_CASE("separate initializers of a model that is too large are used from memo
   const std::vector<float> x(kCount, 1);
   std::vector<float> y(kCount, 0);
   const sidecall::Dims dims{kCount};
-  const auto binding = engine->bind(false);
-  binding->borrow_input(0, x.data(), dims);
-  binding->shape_output(0, &dims, y.data());
-  binding->claim();
-  binding->run(-1);
+  const auto context = engine->make_context(false);
+  context->borrow_input(0, x.data(), dims);
+  context->shape_output(0, &dims, y.data());
+  context->claim();
+  context->run(-1);
   CHECK(y == std::vector<float>(kCount, -3.5F));
 }

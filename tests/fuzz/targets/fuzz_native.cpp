@@ -73,15 +73,15 @@ void fill(void* data, int64_t count, double scale) {
   }
 }
 
-void fill_input(sidecall::Binding* binding, int32_t input, const sidecall::TensorSpec& spec,
-                int64_t rows) {
+void fill_input(sidecall::ExecutionContext* context, int32_t input,
+                const sidecall::TensorSpec& spec, int64_t rows) {
   const sidecall::Dims dims = dims_of(spec, rows);
   const int64_t count = sidecall::count_elements(dims);
   if (count > kMaxInputElements)
     throw sidecall::Error(SIDECALL_OUT_OF_MEMORY,
                           "expected at most 4096 elements of an input, got more");
-  binding->allocate_input(input, dims);
-  void* data = binding->input_data(input);
+  context->allocate_input(input, dims);
+  void* data = context->input_data(input);
   switch (spec.dtype) {
     case SIDECALL_DTYPE_FLOAT32:
       return fill<float>(data, count, 1e-270);
@@ -96,27 +96,27 @@ void fill_input(sidecall::Binding* binding, int32_t input, const sidecall::Tenso
       return;
     default:
       for (int64_t i = 0; i < count; ++i)
-        binding->set_string(input, i, kTexts[static_cast<size_t>(i) % std::size(kTexts)]);
+        context->set_string(input, i, kTexts[static_cast<size_t>(i) % std::size(kTexts)]);
   }
 }
 
 void run(const sidecall::Engine& engine, int64_t rows) {
   std::vector<sidecall::TensorSpec> inputs, outputs;
   engine.describe(&inputs, &outputs);
-  const std::unique_ptr<sidecall::Binding> binding = engine.bind(false);
+  const std::unique_ptr<sidecall::ExecutionContext> context = engine.make_context(false);
   for (size_t i = 0; i < inputs.size(); ++i)
-    fill_input(binding.get(), static_cast<int32_t>(i), inputs[i], rows);
+    fill_input(context.get(), static_cast<int32_t>(i), inputs[i], rows);
   for (size_t i = 0; i < outputs.size(); ++i)
-    binding->shape_output(static_cast<int32_t>(i), nullptr, nullptr);
-  binding->claim();
-  binding->run(-1);
+    context->shape_output(static_cast<int32_t>(i), nullptr, nullptr);
+  context->claim();
+  context->run(-1);
   for (size_t i = 0; i < outputs.size(); ++i) {
     const auto output = static_cast<int32_t>(i);
-    const sidecall::OutputTensor tensor = binding->output(output);
+    const sidecall::OutputTensor tensor = context->output(output);
     if (outputs[i].dtype == SIDECALL_DTYPE_STRING) {
       std::string bytes;
       std::vector<int64_t> offsets;
-      binding->read_strings(output, &bytes, &offsets);
+      context->read_strings(output, &bytes, &offsets);
       continue;
     }
     // Copies the answer, so that a sanitizer checks the access to each byte.

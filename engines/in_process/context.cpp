@@ -1,17 +1,17 @@
-// Starts and awaits runs on threads of this process; see binding.h.
-#include "binding.h"
+// Starts and awaits runs on threads of this process; see context.h.
+#include "context.h"
 
 #include <new>
 
 namespace sidecall {
 
-void InProcessBinding::arm(int64_t timeout_ns) {
+void InProcessContext::arm(int64_t timeout_ns) {
   if (timeout_ns > 0) deadline_.emplace(deadline_after(timeout_ns), static_cast<Watched*>(this));
 }
 
-void InProcessBinding::on_deadline() noexcept { interrupt(Reason::kTimedOut); }
+void InProcessContext::on_deadline() noexcept { interrupt(Reason::kTimedOut); }
 
-void InProcessBinding::submit(int64_t timeout_ns, RunListener* listener, const void* line) {
+void InProcessContext::submit(int64_t timeout_ns, RunListener* listener, const void* line) {
   try {
     {
       const std::lock_guard lock(started_->mutex);
@@ -34,32 +34,32 @@ void InProcessBinding::submit(int64_t timeout_ns, RunListener* listener, const v
   }
 }
 
-void InProcessBinding::stop_listening() noexcept {
+void InProcessContext::stop_listening() noexcept {
   const std::lock_guard lock(started_->mutex);
   started_->listener = nullptr;
 }
 
-void InProcessBinding::notify_owner() noexcept {
+void InProcessContext::notify_owner() noexcept {
   if (started_->listener != nullptr) started_->listener->on_progress();
   started_->changed.notify_all();
 }
 
-// Runs on a thread of the pool. The owner may destroy the binding as soon as the lock is released,
+// Runs on a thread of the pool. The owner may destroy the context as soon as the lock is released,
 // unless the owner has left the destruction to this thread (leave_to_worker()).
-void InProcessBinding::work() noexcept {
+void InProcessContext::work() noexcept {
   std::exception_ptr failure = execute_timed();
   std::unique_lock lock(started_->mutex);
   started_->failure = std::move(failure);
   started_->is_done = true;
   notify_owner();
   const auto dispose = started_->dispose;
-  void* const context = started_->dispose_context;
+  void* const owner = started_->owner;
   lock.unlock();
-  if (dispose != nullptr) dispose(context);
+  if (dispose != nullptr) dispose(owner);
 }
 
 // Tells the owner of the outcome, although the engine may still be executing the run.
-void InProcessBinding::release_waiter(Reason reason) noexcept {
+void InProcessContext::release_waiter(Reason reason) noexcept {
   if (!was_started()) return;
   const std::lock_guard lock(started_->mutex);
   if (started_->is_done || started_->released != Reason::kNone) return;
@@ -67,7 +67,7 @@ void InProcessBinding::release_waiter(Reason reason) noexcept {
   notify_owner();
 }
 
-bool InProcessBinding::take_outcome() {
+bool InProcessContext::take_outcome() {
   Started& started = *started_;
   std::unique_lock lock(started.mutex);
   if (!started.is_done && started.released == Reason::kNone) return false;
@@ -91,14 +91,14 @@ bool InProcessBinding::take_outcome() {
   return true;
 }
 
-bool InProcessBinding::is_settled() noexcept {
+bool InProcessContext::is_settled() noexcept {
   const std::lock_guard lock(started_->mutex);
   return started_->is_taken && started_->is_done;
 }
 
 // A thread of the parent may have held the mutex when fork() copied the memory, so the child makes
 // a new mutex.
-bool InProcessBinding::forget_run() noexcept {
+bool InProcessContext::forget_run() noexcept {
   auto* fresh = new (std::nothrow) Started;
   if (fresh == nullptr) return false;
   started_.release();  // NOLINT(bugprone-unused-return-value): its mutex may be locked for ever
@@ -107,17 +107,17 @@ bool InProcessBinding::forget_run() noexcept {
   return true;
 }
 
-bool InProcessBinding::leave_to_worker(void (*dispose)(void*), void* context) noexcept {
+bool InProcessContext::leave_to_worker(void (*dispose)(void*), void* owner) noexcept {
   if (!is_pending()) return false;
   cancel();
   const std::lock_guard lock(started_->mutex);
   if (started_->is_done) return false;
   started_->dispose = dispose;
-  started_->dispose_context = context;
+  started_->owner = owner;
   return true;
 }
 
-void InProcessBinding::end_runs() noexcept {
+void InProcessContext::end_runs() noexcept {
   if (!is_pending()) return;
   cancel();
   std::unique_lock lock(started_->mutex);

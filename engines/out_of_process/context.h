@@ -1,11 +1,11 @@
-// A binding whose runs are executed by another process. No thread of this process works on such a
-// run or watches its deadline: the functions that wait or look notice that the deadline has passed.
-// This is the base class of the binding in engines/remote.
+// An execution context whose runs are executed by another process. No thread of this process works
+// on such a run or watches its deadline: the functions that wait or look notice that the deadline
+// has passed. This is the base class of the contexts in engines/shm and engines/oip.
 #pragma once
 
 #include <cstdint>
 
-#include "core/binding.h"
+#include "core/execution_context.h"
 
 namespace sidecall {
 
@@ -15,7 +15,7 @@ constexpr int64_t kDefaultTimeoutNs = INT64_C(30) * 1000 * 1000 * 1000;
 // The progress of a run in another process.
 enum class Progress { kPending, kDone, kInterrupted };
 
-class OutOfProcessBinding : public Binding {
+class OutOfProcessContext : public ExecutionContext {
  public:
   void submit(int64_t timeout_ns, RunListener* listener, const void* line) override;
   void stop_listening() noexcept override { listener_ = nullptr; }
@@ -30,7 +30,7 @@ class OutOfProcessBinding : public Binding {
   // interrupt_engine() was called before anything was sent.
   virtual Progress begin(int64_t timeout_ns) = 0;
 
-  // Gives up the connection of a run whose outcome was taken early, so that the binding is free.
+  // Gives up the connection of a run whose outcome was taken early, so that the context is free.
   // Does nothing if the peer does not use memory of the run.
   virtual void give_up_connection() noexcept {}
 

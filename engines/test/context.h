@@ -1,4 +1,4 @@
-// Implements core's Binding for test: URIs. Made by the engine in engine.cpp.
+// Implements core's ExecutionContext for test: URIs. Made by the engine in engine.cpp.
 #pragma once
 
 #include <chrono>
@@ -13,16 +13,16 @@
 #include "base/process/fork_generation.h"
 #include "core/buffer.h"
 #include "core/clock.h"
-#include "engines/out_of_process/binding.h"
+#include "engines/out_of_process/context.h"
 
 namespace sidecall {
 
-class TestBinding final : public OutOfProcessBinding {
+class TestContext final : public OutOfProcessContext {
  public:
   // `generation`: the fork generation in which the model was opened.
-  TestBinding(std::chrono::milliseconds run_time, uint64_t generation)
+  TestContext(std::chrono::milliseconds run_time, uint64_t generation)
       : run_time_(run_time), generation_(generation) {}
-  ~TestBinding() override;
+  ~TestContext() override;
 
   bool has_joint_layout() const noexcept override { return false; }
   void allocate_input(int32_t input, const Dims& dims) override;
@@ -44,7 +44,7 @@ class TestBinding final : public OutOfProcessBinding {
   void take() override;
 
  private:
-  // What the binding and the thread of a run share. The thread may end after the binding.
+  // What the context and the thread of a run share. The thread may end after the context.
   struct Mailbox {
     std::mutex mutex;
     std::condition_variable changed;

@@ -3,15 +3,15 @@
 #include <cstring>
 
 #include "core/buffer.h"
-#include "engines/in_process/binding.h"
+#include "engines/in_process/context.h"
 #include "session.h"
 
 namespace sidecall {
 namespace {
 
-class OrtBinding final : public InProcessBinding {
+class OrtContext final : public InProcessContext {
  public:
-  explicit OrtBinding(const OrtEngine& engine);
+  explicit OrtContext(const OrtEngine& engine);
   void allocate_input(int32_t input, const Dims& dims) override;
   void* input_data(int32_t input) override {
     return inputs_[static_cast<size_t>(input)].buffer.data();
@@ -59,7 +59,7 @@ class OrtBinding final : public InProcessBinding {
   std::atomic<bool> interrupted_{false};  // set by interrupt_engine(), read by execute()
 };
 
-OrtBinding::OrtBinding(const OrtEngine& engine)
+OrtContext::OrtContext(const OrtEngine& engine)
     : engine_(engine),
       api_(engine.api()),
       binding_(nullptr, engine.api()->ReleaseIoBinding),
@@ -75,7 +75,7 @@ OrtBinding::OrtBinding(const OrtEngine& engine)
   check(api_->RunOptionsSetRunLogSeverityLevel(options, ORT_LOGGING_LEVEL_FATAL));
 }
 
-Owned<OrtValue> OrtBinding::wrap(void* data, int32_t dtype, const Dims& dims) const {
+Owned<OrtValue> OrtContext::wrap(void* data, int32_t dtype, const Dims& dims) const {
   OrtValue* value = nullptr;
   const size_t bytes = count_bytes(dtype, dims);
   check(
@@ -84,7 +84,7 @@ Owned<OrtValue> OrtBinding::wrap(void* data, int32_t dtype, const Dims& dims) co
   return own(value, api_->ReleaseValue);
 }
 
-Owned<OrtValue> OrtBinding::make_strings(const Dims& dims) const {
+Owned<OrtValue> OrtContext::make_strings(const Dims& dims) const {
   OrtAllocator* allocator = nullptr;
   check(api_->GetAllocatorWithDefaultOptions(&allocator));
   OrtValue* value = nullptr;
@@ -93,7 +93,7 @@ Owned<OrtValue> OrtBinding::make_strings(const Dims& dims) const {
   return own(value, api_->ReleaseValue);
 }
 
-void OrtBinding::allocate_input(int32_t input, const Dims& dims) {
+void OrtContext::allocate_input(int32_t input, const Dims& dims) {
   Tensor& tensor = at(inputs_, input);
   const TensorSpec& spec = engine_.input(input);
   if (spec.dtype == SIDECALL_DTYPE_STRING) {
@@ -105,14 +105,14 @@ void OrtBinding::allocate_input(int32_t input, const Dims& dims) {
   check(api_->BindInput(binding_.get(), spec.name.c_str(), tensor.value.get()));
 }
 
-void OrtBinding::set_string(int32_t input, int64_t element, std::string_view value) {
+void OrtContext::set_string(int32_t input, int64_t element, std::string_view value) {
   char* buffer = nullptr;
   check(api_->GetResizedStringTensorElementBuffer(
       at(inputs_, input).value.get(), static_cast<size_t>(element), value.size(), &buffer));
   if (!value.empty()) std::memcpy(buffer, value.data(), value.size());
 }
 
-void OrtBinding::borrow_input(int32_t input, const void* data, const Dims& dims) {
+void OrtContext::borrow_input(int32_t input, const void* data, const Dims& dims) {
   Tensor& tensor = at(inputs_, input);
   const TensorSpec& spec = engine_.input(input);
   // ONNX Runtime's C API takes inputs as void*; kernels never write to a bound input.
@@ -120,7 +120,7 @@ void OrtBinding::borrow_input(int32_t input, const void* data, const Dims& dims)
   check(api_->BindInput(binding_.get(), spec.name.c_str(), tensor.value.get()));
 }
 
-void* OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
+void* OrtContext::shape_output(int32_t output, const Dims* dims, void* data) {
   Tensor& tensor = at(outputs_, output);
   const TensorSpec& spec = engine_.output(output);
   num_unknown_ -= tensor.is_known ? 0 : 1;
@@ -146,7 +146,7 @@ void* OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
 
 // The output that says which rows are refused is bound after all other outputs, so that these are
 // bound in the order of the signature. fetch_outputs() relies on this order.
-const int64_t* OrtBinding::shape_refusals(int64_t rows) {
+const int64_t* OrtContext::shape_refusals(int64_t rows) {
   const TensorSpec& spec = engine_.refusals();
   Dims dims(spec.dims.size(), 1);
   dims[0] = rows;
@@ -156,7 +156,7 @@ const int64_t* OrtBinding::shape_refusals(int64_t rows) {
   return static_cast<const int64_t*>(refusals_.buffer.data());
 }
 
-Outcome OrtBinding::execute(int64_t /*timeout_ns*/) {
+Outcome OrtContext::execute(int64_t /*timeout_ns*/) {
   if (num_unknown_ > 0) unbind_unknown();
   clear_strings();
   OrtStatus* status = api_->RunWithBinding(engine_.session(), options_.get(), binding_.get());
@@ -171,7 +171,7 @@ Outcome OrtBinding::execute(int64_t /*timeout_ns*/) {
 
 // Binds outputs of unknown shape anew before each run. An OrtIoBinding keeps the value of the last
 // run and would write the next result into that value, even if the next result has another shape.
-void OrtBinding::unbind_unknown() {
+void OrtContext::unbind_unknown() {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     if (outputs_[i].is_known) continue;
     check(api_->BindOutputToDevice(
@@ -181,7 +181,7 @@ void OrtBinding::unbind_unknown() {
 
 // Empties the string outputs of known shape before a run, because some kernels, such as
 // StringConcat, append to the strings that they find there.
-void OrtBinding::clear_strings() {
+void OrtContext::clear_strings() {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     Tensor& tensor = outputs_[i];
     if (!tensor.is_known || tensor.empty.empty()) continue;
@@ -195,7 +195,7 @@ void OrtBinding::clear_strings() {
 
 // Emptying a string does not free its memory, so this replaces the tensor by a new one, which frees
 // the memory that the strings of earlier runs used.
-void OrtBinding::remake_strings(int32_t output) {
+void OrtContext::remake_strings(int32_t output) {
   Tensor& tensor = at(outputs_, output);
   tensor.value = make_strings(this->output(output).dims);
   tensor.text_bytes = 0;
@@ -203,7 +203,7 @@ void OrtBinding::remake_strings(int32_t output) {
 }
 
 // Takes the values that ONNX Runtime allocated for outputs of unknown shape.
-void OrtBinding::fetch_outputs() {
+void OrtContext::fetch_outputs() {
   OrtAllocator* allocator = nullptr;
   check(api_->GetAllocatorWithDefaultOptions(&allocator));
   OrtValue** values = nullptr;
@@ -218,18 +218,18 @@ void OrtBinding::fetch_outputs() {
   check(api_->AllocatorFree(allocator, values));
 }
 
-void OrtBinding::interrupt_engine() noexcept {
+void OrtContext::interrupt_engine() noexcept {
   interrupted_.store(true, std::memory_order_release);
   if (OrtStatus* status = api_->RunOptionsSetTerminate(options_.get())) api_->ReleaseStatus(status);
 }
 
-void OrtBinding::rearm() noexcept {
+void OrtContext::rearm() noexcept {
   interrupted_.store(false, std::memory_order_relaxed);
   if (OrtStatus* status = api_->RunOptionsUnsetTerminate(options_.get()))
     api_->ReleaseStatus(status);
 }
 
-OutputTensor OrtBinding::output(int32_t output) {
+OutputTensor OrtContext::output(int32_t output) {
   Tensor& tensor = at(outputs_, output);
   OrtTensorTypeAndShapeInfo* made = nullptr;
   check(api_->GetTensorTypeAndShape(tensor.value.get(), &made));
@@ -244,7 +244,7 @@ OutputTensor OrtBinding::output(int32_t output) {
   return result;
 }
 
-void OrtBinding::read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) {
+void OrtContext::read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) {
   const OrtValue* value = at(outputs_, output).value.get();
   const auto count = static_cast<size_t>(count_elements(this->output(output).dims));
   size_t length = 0;
@@ -261,8 +261,8 @@ void OrtBinding::read_strings(int32_t output, std::string* bytes, std::vector<in
 
 }  // namespace
 
-std::unique_ptr<Binding> bind_ort(const OrtEngine& engine) {
-  return std::make_unique<OrtBinding>(engine);
+std::unique_ptr<ExecutionContext> make_ort_context(const OrtEngine& engine) {
+  return std::make_unique<OrtContext>(engine);
 }
 
 }  // namespace sidecall

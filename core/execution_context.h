@@ -1,6 +1,7 @@
-// The interface between a call and the engine that runs its model: the tensors of one call, and its
-// runs, one at a time. Every engine derives from InProcessBinding (engines/in_process) or from
-// OutOfProcessBinding (engines/out_of_process), which start, await and end runs.
+// The interface between a call and the engine that runs its model. An execution context owns the
+// tensors of one call, and makes its runs, one at a time. Every engine derives from
+// InProcessContext (engines/in_process) or from OutOfProcessContext (engines/out_of_process), which
+// start, await and end runs.
 #pragma once
 
 #include <atomic>
@@ -48,7 +49,7 @@ class ResultCheck {
 // Is told that a run that it awaits may have made progress. Implemented by QueuedRun.
 class RunListener {
  public:
-  // From any thread, also for no reason. Must be quick, and must not call the binding.
+  // From any thread, also for no reason. Must be quick, and must not call the context.
   virtual void on_progress() noexcept = 0;
 
  protected:
@@ -62,17 +63,17 @@ enum class Look {
   kAll,          // and whether the other process lives
 };
 
-// Used by one thread at a time, except for cancel().
-class Binding {
+// Made by an engine for one call. Used by one thread at a time, except for cancel().
+class ExecutionContext {
  public:
-  virtual ~Binding() = default;
+  virtual ~ExecutionContext() = default;
   void set_result_check(ResultCheck* check) noexcept { check_ = check; }
   // The next runs that threads of the pool execute are timed, as runs of this size.
   void set_run_times(RunTimes* times, int64_t size) noexcept { times_ = times, size_ = size; }
 
   // ---- Tensors ----
 
-  // Allocates memory for an input; the binding owns it. The memory is aligned, and new memory is
+  // Allocates memory for an input; the context owns it. The memory is aligned, and new memory is
   // zeroed. Strings become empty. Keeps the present memory if it is large enough.
   virtual void allocate_input(int32_t input, const Dims& dims) = 0;
   virtual void* input_data(int32_t input) = 0;  // nullptr for strings
@@ -82,7 +83,7 @@ class Binding {
   virtual void borrow_input(int32_t input, const void* data, const Dims& dims) = 0;
 
   // Sets the shape of an output. `dims` is nullptr if the shape is known only after a run. `data`
-  // is the caller's memory, or nullptr for memory of the binding. Returns the address to which the
+  // is the caller's memory, or nullptr for memory of the context. Returns the address to which the
   // engine will write; nullptr for strings and unknown shapes. The first calls, one for each
   // output, come in the order of the signature.
   virtual void* shape_output(int32_t output, const Dims* dims, void* data) = 0;
@@ -99,7 +100,7 @@ class Binding {
 
   // Announces the shapes that inputs and outputs are going to have (nullopt: known only after a
   // run). One or more calls of allocate_input() follow; the final shapes may still differ. The
-  // announcement lets the binding request its memory once, in the right size.
+  // announcement lets the context request its memory once, in the right size.
   virtual void expect(const std::vector<Dims>& /*inputs*/,
                       const std::vector<std::optional<Dims>>& /*outputs*/) {}
 
@@ -117,7 +118,7 @@ class Binding {
   // The engine may keep up to kMaxKeptText bytes of strings of earlier runs.
   virtual void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) = 0;
 
-  // The memory that the binding keeps between runs, besides inputs, outputs and a fixed part for
+  // The memory that the context keeps between runs, besides inputs, outputs and a fixed part for
   // the model. Call it only after a run.
   virtual uint64_t working_bytes() const noexcept { return 0; }
 
@@ -125,12 +126,12 @@ class Binding {
   virtual bool is_read_only(int32_t /*output*/) const { return false; }
 
   // ---- Runs ----
-  // claim() reserves the binding, the owner checks its inputs, and then either run() or release()
+  // claim() reserves the context, the owner checks its inputs, and then either run() or release()
   // follows. run() throws the errors of the run: ENGINE, OUT_OF_MEMORY, those of the connection to
   // another process, and TIMEOUT and CANCELLED for a run that was ended early. timeout_ns is more
   // than 0, or -1 for the default of the engine.
 
-  // Throws BUSY while the binding is reserved for another run, or while the engine of this process
+  // Throws BUSY while the context is reserved for another run, or while the engine of this process
   // still uses the memory of a run that was given up.
   void claim();
   void release() noexcept { leave(); }
@@ -141,9 +142,9 @@ class Binding {
   // ---- Runs in a queue (queue.h) ----
   // A run is given up if take_outcome() throws TIMEOUT or CANCELLED before the engine has ended it.
   // The engine of this process may then still use the memory of the run. A run in another process
-  // that is given up leaves the binding idle, because the next run gets another connection.
+  // that is given up leaves the context idle, because the next run gets another connection.
 
-  // Like claim(), and keeps the binding reserved until unreserve(), also after the run.
+  // Like claim(), and keeps the context reserved until unreserve(), also after the run.
   void reserve();
   void unreserve() noexcept;
   // Whether a run that was started uses the memory of the call.
@@ -152,7 +153,7 @@ class Binding {
   // Starts the run without waiting for another process. From then on, and until the next run, the
   // listener is told when take_outcome() may return true or throw, also because the deadline has
   // passed, and when the memory of a run that was given up is free. `line`: runs of one line begin
-  // in order. If it throws, the binding is released.
+  // in order. If it throws, the context is released.
   virtual void submit(int64_t timeout_ns, RunListener* listener, const void* line) = 0;
   // Takes the outcome of the run, once: returns true, or throws the errors that run() throws.
   // Returns false while there is no outcome. Never blocks.
@@ -176,7 +177,7 @@ class Binding {
     return Clock::time_point::min();
   }
 
-  // Whether the binding is reserved for a run, or the memory of a run that was given up is still in
+  // Whether the context is reserved for a run, or the memory of a run that was given up is still in
   // use. Never blocks.
   bool is_busy() noexcept;
   void require_idle() {  // throws BUSY
@@ -186,13 +187,13 @@ class Binding {
   void cancel() noexcept { interrupt(Reason::kCancelled); }
 
   // Cancels a started run on which a thread of this process still works, and returns true. When the
-  // run has ended, its thread calls `dispose(context)`, which destroys the owner and this binding.
+  // run has ended, its thread calls `dispose(owner)`, which destroys the owner and this context.
   // Returns false if no thread of this process works on a run.
-  virtual bool leave_to_worker(void (*)(void*) /*dispose*/, void* /*context*/) noexcept {
+  virtual bool leave_to_worker(void (*)(void*) /*dispose*/, void* /*owner*/) noexcept {
     return false;
   }
 
-  // Must be called before the binding is destroyed, while its owner still exists: cancels a run on
+  // Must be called before the context is destroyed, while its owner still exists: cancels a run on
   // which a thread of this process works, and waits for that thread.
   virtual void end_runs() noexcept {}
 
@@ -209,7 +210,7 @@ class Binding {
   virtual void interrupt_engine() noexcept = 0;
   virtual void rearm() noexcept = 0;
 
-  // ---- What the two kinds of bindings implement ----
+  // ---- What the two kinds of contexts implement ----
 
   // Called before and after a synchronous run: arm() lets its deadline be watched until disarm().
   virtual void arm(int64_t /*timeout_ns*/) {}

@@ -1,6 +1,6 @@
 // Runs a call over a channel, and finds a channel with room for the shapes of the call; see
-// binding.h.
-#include "binding.h"
+// context.h.
+#include "context.h"
 
 #include <algorithm>
 
@@ -32,7 +32,7 @@ bool has_strings(const std::vector<TensorSpec>& specs) {
 
 }  // namespace
 
-RemoteBinding::RemoteBinding(RemoteShared* shared, bool lends_connection)
+ShmContext::ShmContext(RemoteShared* shared, bool lends_connection)
     : shared_(shared),
       lends_connection_(lends_connection),
       inputs_(shared->inputs),
@@ -40,7 +40,7 @@ RemoteBinding::RemoteBinding(RemoteShared* shared, bool lends_connection)
       input_data_(shared->inputs.size(), nullptr),
       own_inputs_(shared->inputs.size()) {}
 
-RemoteBinding::~RemoteBinding() {
+ShmContext::~ShmContext() {
   if (is_under_way_) channel_.reset();  // closes the connection, which gives the run up
   if (channel_) shared_->client.give_back(std::move(channel_));
   for (auto& channel : retired_) shared_->client.give_back(std::move(channel));
@@ -48,27 +48,27 @@ RemoteBinding::~RemoteBinding() {
 
 // ---- Shapes and memory ----
 
-void RemoteBinding::expect(const std::vector<Dims>& inputs,
-                           const std::vector<std::optional<Dims>>& outputs) {
+void ShmContext::expect(const std::vector<Dims>& inputs,
+                        const std::vector<std::optional<Dims>>& outputs) {
   inputs_.expect(inputs);
   outputs_.expect(outputs);
   is_laid_out_ = false;
 }
 
-uint64_t RemoteBinding::wanted_response() const {
+uint64_t ShmContext::wanted_response() const {
   const uint64_t wanted =
       std::max(outputs_.wanted_bytes(), shared_->answer_hint.load(std::memory_order_relaxed));
   // An answer that does not fit is sent as a one-shot result.
   return std::min(wanted, shared_->client.served().max_response_bytes);
 }
 
-bool RemoteBinding::has_room() const {
+bool ShmContext::has_room() const {
   return channel_ != nullptr && wanted_response() <= channel_->response_bytes();
 }
 
 // Never waits for the server: a run connects the channel if necessary. Allocate first: this fails
 // without memory, and then nothing has changed yet.
-void RemoteBinding::allocate_input(int32_t input, const Dims& dims) {
+void ShmContext::allocate_input(int32_t input, const Dims& dims) {
   is_laid_out_ = false;
   if (lends_connection_) return allocate_own(input, dims);
   const bool has_place = inputs_.find_place(input, dims, channel_ ? channel_->request_bytes() : 0);
@@ -77,7 +77,7 @@ void RemoteBinding::allocate_input(int32_t input, const Dims& dims) {
   input_data_[static_cast<size_t>(input)] = inputs_.settle(input, channel_->request());
 }
 
-void RemoteBinding::allocate_own(int32_t input, const Dims& dims) {
+void ShmContext::allocate_own(int32_t input, const Dims& dims) {
   const int32_t dtype = shared_->inputs[static_cast<size_t>(input)].dtype;
   Buffer& buffer = own_inputs_[static_cast<size_t>(input)];
   if (dtype != SIDECALL_DTYPE_STRING) buffer.reserve(count_bytes(dtype, dims));
@@ -87,13 +87,13 @@ void RemoteBinding::allocate_own(int32_t input, const Dims& dims) {
   input_data_[static_cast<size_t>(input)] = buffer.data();
 }
 
-void RemoteBinding::borrow_input(int32_t input, const void* data, const Dims& dims) {
+void ShmContext::borrow_input(int32_t input, const void* data, const Dims& dims) {
   is_laid_out_ = false;
   inputs_.shape(input, dims);
   inputs_.borrow(input, data);
 }
 
-RemoteBinding::Sizes RemoteBinding::wanted_sizes() const {
+ShmContext::Sizes ShmContext::wanted_sizes() const {
   const shm::Served& served = shared_->client.served();
   return {slot_bytes(inputs_.wanted_bytes(), channel_ ? channel_->request_bytes() : 0,
                      served.max_request_bytes),
@@ -102,7 +102,7 @@ RemoteBinding::Sizes RemoteBinding::wanted_sizes() const {
 }
 
 // Moves the call to a channel that has room for all inputs and outputs.
-void RemoteBinding::move(shm::Deadline deadline, const std::atomic<bool>* stop) {
+void ShmContext::move(shm::Deadline deadline, const std::atomic<bool>* stop) {
   const Sizes sizes = wanted_sizes();
   adopt(with_core_errors(
       [&] { return shared_->client.borrow(sizes.request, sizes.response, deadline, stop); }));
@@ -110,7 +110,7 @@ void RemoteBinding::move(shm::Deadline deadline, const std::atomic<bool>* stop) 
 
 // Like move(), but uses only an idle channel that exists already, so it never waits. Returns false
 // if there is no such channel.
-bool RemoteBinding::move_to_idle() {
+bool ShmContext::move_to_idle() {
   const Sizes sizes = wanted_sizes();
   std::unique_ptr<shm::Channel> fresh =
       with_core_errors([&] { return shared_->client.borrow_idle(sizes.request, sizes.response); });
@@ -120,7 +120,7 @@ bool RemoteBinding::move_to_idle() {
 }
 
 // Like move(), but never waits: if no idle channel fits, the run connects while its owner polls.
-void RemoteBinding::move_at_once() {
+void ShmContext::move_at_once() {
   if (move_to_idle()) return;
   const Sizes sizes = wanted_sizes();
   adopt(with_core_errors(
@@ -129,7 +129,7 @@ void RemoteBinding::move_at_once() {
 
 // Replaces the channel. Inputs that are in the slot of the old channel stay there, because the
 // caller has their addresses and may write to them. They are copied to the new slot at each run.
-void RemoteBinding::adopt(std::unique_ptr<shm::Channel> fresh) {
+void ShmContext::adopt(std::unique_ptr<shm::Channel> fresh) {
   inputs_.move(channel_ ? channel_->request() : nullptr);
   {
     const std::lock_guard lock(channel_lock_);
@@ -140,7 +140,7 @@ void RemoteBinding::adopt(std::unique_ptr<shm::Channel> fresh) {
 
 // Gives back retired channels that hold no input any more. Called at the beginning of the next run
 // and not earlier, because until then the caller may still read outputs of the last run in them.
-void RemoteBinding::release_retired() {
+void ShmContext::release_retired() {
   if (retired_.empty()) return;
   const auto is_used = [&](const auto& channel) {
     return inputs_.uses(channel->request(), channel->request_bytes());
@@ -151,14 +151,14 @@ void RemoteBinding::release_retired() {
   retired_.erase(unused, retired_.end());
 }
 
-void RemoteBinding::lend_connection(bool keeps_results) noexcept {
+void ShmContext::lend_connection(bool keeps_results) noexcept {
   if (!lends_connection_ || channel_ == nullptr) return;
   if (keeps_results && has_answer_ && !outputs_.leave_slot()) return;
   give_back_channel();
 }
 
 // Only if the inputs lie in memory of this process, so that nothing of them is lost.
-void RemoteBinding::give_back_channel() noexcept {
+void ShmContext::give_back_channel() noexcept {
   is_laid_out_ = false;
   inputs_.move(nullptr);
   std::unique_ptr<shm::Channel> unused;
@@ -170,7 +170,7 @@ void RemoteBinding::give_back_channel() noexcept {
 }
 
 // The inputs may lie in the memory of the connection, so that memory stays.
-void RemoteBinding::give_up_connection() noexcept {
+void ShmContext::give_up_connection() noexcept {
   if (channel_ == nullptr) return;
   if (lends_connection_) give_back_channel();
   else channel_->drop_occupied();
@@ -178,7 +178,7 @@ void RemoteBinding::give_up_connection() noexcept {
 
 // ---- Runs ----
 
-bool RemoteBinding::is_laid_out() {
+bool ShmContext::is_laid_out() {
   if (!is_laid_out_) is_laid_out_ = has_room() && inputs_.find_places(channel_->request_bytes());
   return is_laid_out_;
 }
@@ -187,7 +187,7 @@ bool RemoteBinding::is_laid_out() {
 // must have finished reading the previous request, so that the table does not change while the
 // server reads it. A run in a queue does not wait for that, but moves to another channel. Returns
 // false if the deadline passed or interrupt_engine() was called.
-bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
+bool ShmContext::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
   if (awaited == shm::Awaited::kInQueue) {
     move_at_once();
     return true;
@@ -196,7 +196,7 @@ bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
   return with_core_errors([&] { return channel_->await_free(deadline, should_stop_); });
 }
 
-bool RemoteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
+bool ShmContext::send(int64_t timeout_ns, shm::Awaited awaited) {
   failure_ = nullptr;
   is_under_way_ = false;
   if (!has_answer_) outputs_.forget_places();
@@ -224,13 +224,13 @@ bool RemoteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
   return true;
 }
 
-void RemoteBinding::interrupt_engine() noexcept {
+void ShmContext::interrupt_engine() noexcept {
   should_stop_.store(true, std::memory_order_seq_cst);
   const std::lock_guard lock(channel_lock_);
   if (channel_) channel_->cancel();
 }
 
-void RemoteBinding::read_answer() {
+void ShmContext::read_answer() {
   is_under_way_ = false;
   const shm::Answer answer = with_core_errors([&] { return channel_->take(); });
   outputs_.read(answer);
@@ -245,7 +245,7 @@ void RemoteBinding::read_answer() {
     continue;
 }
 
-Outcome RemoteBinding::execute(int64_t timeout_ns) {
+Outcome ShmContext::execute(int64_t timeout_ns) {
   if (!send(timeout_ns, shm::Awaited::kAtOnce)) return Outcome::kInterrupted;
   const shm::Outcome outcome = with_core_errors([&] { return channel_->wait(); });
   is_under_way_ = false;
@@ -254,29 +254,29 @@ Outcome RemoteBinding::execute(int64_t timeout_ns) {
   return Outcome::kDone;
 }
 
-Progress RemoteBinding::begin(int64_t timeout_ns) {
+Progress ShmContext::begin(int64_t timeout_ns) {
   progress_ =
       send(timeout_ns, shm::Awaited::kInQueue) ? Progress::kPending : Progress::kInterrupted;
   return progress_;
 }
 
-bool RemoteBinding::is_connecting() const noexcept {
+bool ShmContext::is_connecting() const noexcept {
   return progress_ == Progress::kPending && channel_->is_connecting();
 }
 
-bool RemoteBinding::has_news(Look look, Clock::time_point now) noexcept {
+bool ShmContext::has_news(Look look, Clock::time_point now) noexcept {
   return progress_ != Progress::kPending ||
          channel_->has_news(look == Look::kAll, look != Look::kWords, ns_of(now));
 }
 
-Clock::time_point RemoteBinding::prepare_sleep(const platform::WaitSet& set, uint64_t number) {
+Clock::time_point ShmContext::prepare_sleep(const platform::WaitSet& set, uint64_t number) {
   if (progress_ != Progress::kPending) return Clock::time_point::min();
   const shm::Deadline next =
       with_core_errors([&] { return channel_->prepare_sleep(set.fd(), number); });
   return time_point_of(next.at_ns());
 }
 
-Progress RemoteBinding::look() {
+Progress ShmContext::look() {
   if (progress_ != Progress::kPending) return progress_;
   try {
     const shm::Outcome outcome = channel_->poll();
@@ -295,7 +295,7 @@ Progress RemoteBinding::look() {
   return progress_;
 }
 
-void RemoteBinding::take() {
+void ShmContext::take() {
   if (failure_) std::rethrow_exception(failure_);
   read_answer();
 }

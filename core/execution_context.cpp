@@ -1,6 +1,6 @@
-// The part of runs that all engines share: one run at a time, and its early end. The bindings in
+// The part of runs that all engines share: one run at a time, and its early end. The contexts in
 // engines/in_process and engines/out_of_process derive from this class.
-#include "binding.h"
+#include "execution_context.h"
 
 #include <thread>
 
@@ -16,22 +16,22 @@ namespace {
 
 }  // namespace
 
-Error Binding::ended_early(Reason reason) {
+Error ExecutionContext::ended_early(Reason reason) {
   if (reason == Reason::kCancelled) return {SIDECALL_CANCELLED, "the run was cancelled"};
   return {SIDECALL_TIMEOUT, "the deadline passed before the run was over"};
 }
 
-void Binding::claim() {
+void ExecutionContext::claim() {
   int idle = kIdle;
   if (is_pending() || !is_idle() ||
       !phase_.compare_exchange_strong(idle, kRunning, std::memory_order_acq_rel))
     throw_busy();
 }
 
-bool Binding::is_busy() noexcept { return is_pending() || !is_idle(); }
+bool ExecutionContext::is_busy() noexcept { return is_pending() || !is_idle(); }
 
-// A child of fork() does not have the queue that has reserved the binding in the parent.
-bool Binding::is_idle() noexcept {
+// A child of fork() does not have the queue that has reserved the context in the parent.
+bool ExecutionContext::is_idle() noexcept {
   if (phase_.load(std::memory_order_acquire) == kIdle) return true;
   if (idle_phase_.load() == kIdle || generation_ == fork_generation()) return false;
   idle_phase_.store(kIdle);
@@ -39,31 +39,31 @@ bool Binding::is_idle() noexcept {
   return true;
 }
 
-void Binding::reserve() {
+void ExecutionContext::reserve() {
   claim();
   idle_phase_.store(kReserved);
   generation_ = fork_generation();
 }
 
-// A run that is still under way leaves the binding idle when it ends.
-void Binding::unreserve() noexcept {
+// A run that is still under way leaves the context idle when it ends.
+void ExecutionContext::unreserve() noexcept {
   idle_phase_.store(kIdle);
   end_reservation();
 }
 
-void Binding::end_reservation() noexcept {
+void ExecutionContext::end_reservation() noexcept {
   int reserved = kReserved;
   phase_.compare_exchange_strong(reserved, kIdle);
 }
 
-void Binding::throw_if_busy() {
+void ExecutionContext::throw_if_busy() {
   if (is_busy()) throw_busy();
 }
 
 // The interrupt request of the engine is sticky and would end the next run too. So this function
 // waits for a thread that is making the request, and then clears the request. A thread that wants
-// to interrupt later finds the binding idle and does nothing.
-Binding::Reason Binding::leave() noexcept {
+// to interrupt later finds the context idle and does nothing.
+ExecutionContext::Reason ExecutionContext::leave() noexcept {
   const int next = idle_phase_.load();
   int running = kRunning;
   Reason reason = Reason::kNone;
@@ -77,7 +77,7 @@ Binding::Reason Binding::leave() noexcept {
   return reason;
 }
 
-void Binding::interrupt(Reason reason) noexcept {
+void ExecutionContext::interrupt(Reason reason) noexcept {
   int running = kRunning;
   if (!phase_.compare_exchange_strong(running, kInterrupting, std::memory_order_acq_rel)) return;
   reason_ = reason;
@@ -88,7 +88,7 @@ void Binding::interrupt(Reason reason) noexcept {
   phase_.store(kInterrupted, std::memory_order_release);
 }
 
-void Binding::run(int64_t timeout_ns) {
+void ExecutionContext::run(int64_t timeout_ns) {
   try {
     arm(timeout_ns);
   } catch (...) {
@@ -99,9 +99,9 @@ void Binding::run(int64_t timeout_ns) {
     std::rethrow_exception(failure);
 }
 
-// Executes the run that was claimed, and releases the binding. A run that completes although it was
+// Executes the run that was claimed, and releases the context. A run that completes although it was
 // interrupted counts as done.
-std::exception_ptr Binding::execute_claimed(int64_t timeout_ns) noexcept {
+std::exception_ptr ExecutionContext::execute_claimed(int64_t timeout_ns) noexcept {
   Outcome outcome = Outcome::kInterrupted;
   std::exception_ptr failure;
   try {
@@ -122,7 +122,7 @@ std::exception_ptr Binding::execute_claimed(int64_t timeout_ns) noexcept {
   }
 }
 
-std::exception_ptr Binding::execute_timed() noexcept {
+std::exception_ptr ExecutionContext::execute_timed() noexcept {
   if (times_ == nullptr) return execute_claimed(-1);
   // The owner may set others as soon as the run is over.
   RunTimes* const times = times_;
@@ -133,13 +133,13 @@ std::exception_ptr Binding::execute_timed() noexcept {
   return failure;
 }
 
-void Binding::set_pending() noexcept {
+void ExecutionContext::set_pending() noexcept {
   generation_ = fork_generation();
   is_pending_.store(true, std::memory_order_relaxed);
 }
 
 // For a run that was started.
-bool Binding::is_still_pending() noexcept {
+bool ExecutionContext::is_still_pending() noexcept {
   if (generation_ == fork_generation()) {
     if (!is_settled()) return true;
     discard_results();
@@ -147,7 +147,7 @@ bool Binding::is_still_pending() noexcept {
     return false;
   }
   // A child of fork() inherits a copy of a pending run, but not the thread that works on it. The
-  // child abandons the copy, and the binding is idle again.
+  // child abandons the copy, and the context is idle again.
   if (!forget_run()) return true;
   rearm();
   clear_pending();

@@ -1,5 +1,5 @@
-// Connects the tensors of one call to a program and runs it; see binding.h.
-#include "binding.h"
+// Connects the tensors of one call to a program and runs it; see context.h.
+#include "context.h"
 
 #include <algorithm>
 #include <cstring>
@@ -10,15 +10,15 @@
 #include "batch.h"
 #include "core/buffer.h"
 #include "core/error.h"
-#include "engines/in_process/binding.h"
+#include "engines/in_process/context.h"
 #include "float_environment.h"
 
 namespace sidecall::native {
 namespace {
 
-class NativeBinding final : public InProcessBinding {
+class NativeContext final : public InProcessContext {
  public:
-  NativeBinding(const Plan& plan, bool has_refusals)
+  NativeContext(const Plan& plan, bool has_refusals)
       : plan_(plan),
         has_refusals_(has_refusals),
         batch_(plan),
@@ -234,8 +234,8 @@ class NativeBinding final : public InProcessBinding {
 
 }  // namespace
 
-std::unique_ptr<Binding> bind_plan(const Plan& plan, bool has_refusals) {
-  return std::make_unique<NativeBinding>(plan, has_refusals);
+std::unique_ptr<ExecutionContext> make_plan_context(const Plan& plan, bool has_refusals) {
+  return std::make_unique<NativeContext>(plan, has_refusals);
 }
 
 }  // namespace sidecall::native

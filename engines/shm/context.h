@@ -1,5 +1,5 @@
-// Implements core's Binding over a channel: the tensors and runs of a call in another process. Made
-// by the engine in engine.cpp.
+// Implements core's ExecutionContext over a channel: the tensors and runs of a call in another
+// process. Made by the engine in engine.cpp.
 #pragma once
 
 #include <atomic>
@@ -14,14 +14,14 @@
 #include "core/buffer.h"
 #include "core/contract/signature.h"
 #include "core/engine.h"
-#include "engines/out_of_process/binding.h"
+#include "engines/out_of_process/context.h"
 #include "inputs.h"
 #include "outputs.h"
 #include "shm/client/client.h"
 
 namespace sidecall {
 
-// State that all bindings of one opened model share. It outlives them.
+// State that all contexts of one opened model share. It outlives them.
 struct RemoteShared {
   shm::Client client;
   std::vector<TensorSpec> inputs, outputs;
@@ -33,12 +33,12 @@ struct RemoteShared {
       : client(std::move(endpoint), options) {}
 };
 
-class RemoteBinding final : public OutOfProcessBinding {
+class ShmContext final : public OutOfProcessContext {
  public:
-  // `lends_connection`: the binding keeps the inputs in its own memory, and every run copies them
+  // `lends_connection`: the context keeps the inputs in its own memory, and every run copies them
   // to a channel. Otherwise they lie in the memory of its channel.
-  RemoteBinding(RemoteShared* shared, bool lends_connection);
-  ~RemoteBinding() override;
+  ShmContext(RemoteShared* shared, bool lends_connection);
+  ~ShmContext() override;
 
   void allocate_input(int32_t input, const Dims& dims) override;
   void* input_data(int32_t input) override { return input_data_[static_cast<size_t>(input)]; }

@@ -1,5 +1,5 @@
-// Implements core's Binding over net/: the tensors and runs of a call to a server. Made by the
-// engine in engine.cpp.
+// Implements core's ExecutionContext over net/: the tensors and runs of a call to a server. Made by
+// the engine in engine.cpp.
 #pragma once
 
 #include <atomic>
@@ -14,13 +14,13 @@
 #include "core/clock.h"
 #include "core/contract/signature.h"
 #include "core/engine.h"
-#include "engines/out_of_process/binding.h"
+#include "engines/out_of_process/context.h"
 #include "net/api/net.h"
 #include "verifier.h"
 
 namespace sidecall {
 
-// State that all bindings of one opened model share. It outlives them.
+// State that all contexts of one opened model share. It outlives them.
 struct NetworkShared {
   NetworkShared(const sidecall_net_api& library, const std::string& uri);
   ~NetworkShared() { api.close(client); }
@@ -51,12 +51,12 @@ struct NetworkShared {
 // Throws the error that net/ reported.
 [[noreturn]] void throw_network_error(const sidecall_net_error& error);
 
-class NetworkBinding final : public OutOfProcessBinding {
+class NetworkContext final : public OutOfProcessContext {
  public:
   // `has_refusals`: see Engine::expect_refusals(). `replica`: the server of all runs, which is
-  // closed after the binding; nullptr if each run goes to any server that was verified.
-  NetworkBinding(NetworkShared* shared, bool has_refusals, const sidecall_net_replica* replica);
-  ~NetworkBinding() override;
+  // closed after the context; nullptr if each run goes to any server that was verified.
+  NetworkContext(NetworkShared* shared, bool has_refusals, const sidecall_net_replica* replica);
+  ~NetworkContext() override;
 
   bool has_joint_layout() const noexcept override { return false; }
   void stop_listening() noexcept override;

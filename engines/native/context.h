@@ -3,13 +3,13 @@
 
 #include <memory>
 
-#include "core/binding.h"
+#include "core/execution_context.h"
 #include "plan.h"
 
 namespace sidecall::native {
 
 // `has_refusals`: the last output of the graph holds the refusals, and callers do not see it; see
-// Engine::expect_refusals(). The plan must outlive the binding.
-std::unique_ptr<Binding> bind_plan(const Plan& plan, bool has_refusals);
+// Engine::expect_refusals(). The plan must outlive the context.
+std::unique_ptr<ExecutionContext> make_plan_context(const Plan& plan, bool has_refusals);
 
 }  // namespace sidecall::native

@@ -1,9 +1,9 @@
-// Starts runs in another process, and takes their outcomes; see binding.h.
-#include "binding.h"
+// Starts runs in another process, and takes their outcomes; see context.h.
+#include "context.h"
 
 namespace sidecall {
 
-void OutOfProcessBinding::submit(int64_t timeout_ns, RunListener* listener, const void* /*line*/) {
+void OutOfProcessContext::submit(int64_t timeout_ns, RunListener* listener, const void* /*line*/) {
   listener_ = listener;
   Progress progress = Progress::kInterrupted;
   try {
@@ -17,7 +17,7 @@ void OutOfProcessBinding::submit(int64_t timeout_ns, RunListener* listener, cons
   set_pending();
 }
 
-bool OutOfProcessBinding::take_outcome() {
+bool OutOfProcessContext::take_outcome() {
   const Progress progress = look();
   if (progress == Progress::kPending) return false;
   if (progress == Progress::kInterrupted) {
@@ -26,7 +26,7 @@ bool OutOfProcessBinding::take_outcome() {
     clear_pending();
     throw ended_early(reason);
   }
-  // A cancel after the answer has no effect, because the run was over. The binding remains in use
+  // A cancel after the answer has no effect, because the run was over. The context remains in use
   // by this run until its answer has been read.
   std::exception_ptr failure;
   try {

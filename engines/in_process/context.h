@@ -1,6 +1,7 @@
-// A binding whose runs are executed by threads of this process: by the caller's thread, or by a
-// thread of the pool (workers.h). One thread watches the deadlines (deadline.h). This is the base
-// class of the bindings of ONNX Runtime and of served functions.
+// An execution context whose runs are executed by threads of this process: by the caller's thread,
+// or by a thread of the pool (core/queue/jobs.h). One thread watches the deadlines (deadline.h).
+// This is the base class of the contexts of ONNX Runtime, of our own engine and of served
+// functions.
 #pragma once
 
 #include <condition_variable>
@@ -10,18 +11,18 @@
 #include <mutex>
 #include <optional>
 
-#include "core/binding.h"
+#include "core/execution_context.h"
 #include "core/queue/jobs.h"
 #include "deadline.h"
 
 namespace sidecall {
 
-class InProcessBinding : public Binding, private Watched, private Job {
+class InProcessContext : public ExecutionContext, private Watched, private Job {
  public:
   void submit(int64_t timeout_ns, RunListener* listener, const void* line) override;
   void stop_listening() noexcept override;
   bool take_outcome() override;
-  bool leave_to_worker(void (*dispose)(void*), void* context) noexcept override;
+  bool leave_to_worker(void (*dispose)(void*), void* owner) noexcept override;
   void end_runs() noexcept override;
 
  protected:
@@ -36,7 +37,7 @@ class InProcessBinding : public Binding, private Watched, private Job {
   struct Started {
     std::mutex mutex;
     std::condition_variable changed;
-    bool is_done = false;  // the engine no longer uses the memory of the binding
+    bool is_done = false;  // the engine no longer uses the memory of the context
     // The owner received the outcome TIMEOUT or CANCELLED before the engine was done.
     bool is_taken = false;
     // Why the owner may receive the outcome of the run before the engine is done.
@@ -45,7 +46,7 @@ class InProcessBinding : public Binding, private Watched, private Job {
     RunListener* listener = nullptr;
     const void* line = nullptr;        // of a run in a queue; see submit_job()
     void (*dispose)(void*) = nullptr;  // destroys the owner; see leave_to_worker()
-    void* dispose_context = nullptr;
+    void* owner = nullptr;
   };
 
   void notify_owner() noexcept;  // started_->mutex is locked

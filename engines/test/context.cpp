@@ -1,5 +1,5 @@
-// Runs a call on a thread that stands for a server; see binding.h.
-#include "binding.h"
+// Runs a call on a thread that stands for a server; see context.h.
+#include "context.h"
 
 #include <algorithm>
 #include <cstring>
@@ -12,7 +12,7 @@
 
 namespace sidecall {
 
-TestBinding::~TestBinding() {
+TestContext::~TestContext() {
   stop_listening();
   // In a forked child, a thread of the parent may have held the mutex, so it is never destroyed.
   if (is_forked()) new std::shared_ptr<Mailbox>(mailbox_);
@@ -20,18 +20,18 @@ TestBinding::~TestBinding() {
 
 // ---- Tensors ----
 
-void TestBinding::allocate_input(int32_t /*input*/, const Dims& dims) {
+void TestContext::allocate_input(int32_t /*input*/, const Dims& dims) {
   input_.reserve(count_bytes(SIDECALL_DTYPE_FLOAT32, dims));
   dims_ = dims;
   borrowed_ = nullptr;
 }
 
-void TestBinding::borrow_input(int32_t /*input*/, const void* data, const Dims& dims) {
+void TestContext::borrow_input(int32_t /*input*/, const void* data, const Dims& dims) {
   dims_ = dims;
   borrowed_ = data;
 }
 
-void* TestBinding::shape_output(int32_t /*output*/, const Dims* dims, void* data) {
+void* TestContext::shape_output(int32_t /*output*/, const Dims* dims, void* data) {
   bound_ = data;
   if (dims == nullptr) return nullptr;
   if (data == nullptr) output_.reserve(count_bytes(SIDECALL_DTYPE_FLOAT32, *dims));
@@ -42,7 +42,7 @@ void* TestBinding::shape_output(int32_t /*output*/, const Dims* dims, void* data
 
 // Copies the input, as a request does, and starts the thread that answers. Nobody else watches the
 // deadline of a run in a queue, so the thread also tells the listener when it has passed.
-void TestBinding::send(int64_t timeout_ns, RunListener* listener) {
+void TestContext::send(int64_t timeout_ns, RunListener* listener) {
   if (is_forked())
     throw Error(SIDECALL_FORKED,
                 "the model was opened before fork(): open it again in the child process");
@@ -72,14 +72,14 @@ void TestBinding::send(int64_t timeout_ns, RunListener* listener) {
 }
 
 // `mailbox_->mutex` is locked.
-Progress TestBinding::progress() const {
+Progress TestContext::progress() const {
   if (mailbox_->is_answered) return Progress::kDone;
   if (!mailbox_->is_interrupted && Clock::now() < deadline_) return Progress::kPending;
   ++mailbox_->run;  // nobody awaits the answer any more
   return Progress::kInterrupted;
 }
 
-Outcome TestBinding::execute(int64_t timeout_ns) {
+Outcome TestContext::execute(int64_t timeout_ns) {
   send(timeout_ns, nullptr);
   {
     std::unique_lock lock(mailbox_->mutex);
@@ -91,36 +91,36 @@ Outcome TestBinding::execute(int64_t timeout_ns) {
   return Outcome::kDone;
 }
 
-Progress TestBinding::begin(int64_t timeout_ns) {
+Progress TestContext::begin(int64_t timeout_ns) {
   send(timeout_ns, listener());
   return progress_ = Progress::kPending;
 }
 
-Progress TestBinding::look() {
+Progress TestContext::look() {
   if (progress_ != Progress::kPending) return progress_;
   const std::lock_guard lock(mailbox_->mutex);
   return progress_ = progress();
 }
 
-void TestBinding::take() {
+void TestContext::take() {
   const std::lock_guard lock(mailbox_->mutex);
   const size_t bytes = mailbox_->answer.size() * sizeof(float);
   if (bound_ == nullptr) output_.reserve(bytes);
   if (bytes > 0) std::memcpy(result(), mailbox_->answer.data(), bytes);
 }
 
-void TestBinding::interrupt_engine() noexcept { set_interrupted(true); }
+void TestContext::interrupt_engine() noexcept { set_interrupted(true); }
 
-void TestBinding::rearm() noexcept { set_interrupted(false); }
+void TestContext::rearm() noexcept { set_interrupted(false); }
 
-void TestBinding::set_interrupted(bool is_interrupted) noexcept {
+void TestContext::set_interrupted(bool is_interrupted) noexcept {
   if (is_forked()) return;
   const std::lock_guard lock(mailbox_->mutex);
   mailbox_->is_interrupted = is_interrupted;
   if (is_interrupted) mailbox_->notify();
 }
 
-void TestBinding::stop_listening() noexcept {
+void TestContext::stop_listening() noexcept {
   if (is_forked()) return;
   const std::lock_guard lock(mailbox_->mutex);
   mailbox_->listener = nullptr;

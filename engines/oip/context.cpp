@@ -1,5 +1,5 @@
-// Runs a call on a server over net/; see binding.h.
-#include "binding.h"
+// Runs a call on a server over net/; see context.h.
+#include "context.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -58,7 +58,7 @@ void NetworkShared::set_model_id(const char* id) {
   if (*id != '\0' && model_id_ != id) model_id_ = id;
 }
 
-NetworkBinding::NetworkBinding(NetworkShared* shared, bool has_refusals,
+NetworkContext::NetworkContext(NetworkShared* shared, bool has_refusals,
                                const sidecall_net_replica* replica)
     : shared_(shared),
       has_refusals_(has_refusals),
@@ -73,14 +73,14 @@ NetworkBinding::NetworkBinding(NetworkShared* shared, bool has_refusals,
     throw_network_error(error);
 }
 
-NetworkBinding::~NetworkBinding() {
+NetworkContext::~NetworkContext() {
   // In a forked child, another thread of the parent may have held a lock of the call.
   if (shared_->generation == fork_generation()) shared_->api.close_call(call_);
 }
 
 // ---- Tensors ----
 
-void NetworkBinding::allocate_input(int32_t index, const Dims& dims) {
+void NetworkContext::allocate_input(int32_t index, const Dims& dims) {
   Input& input = at(index);
   const int32_t dtype = shared_->inputs[static_cast<size_t>(index)].dtype;
   // Everything that can fail comes first. After a failure the old shape and memory still fit
@@ -96,17 +96,17 @@ void NetworkBinding::allocate_input(int32_t index, const Dims& dims) {
   input.dims.swap(copy);
 }
 
-void NetworkBinding::set_string(int32_t input, int64_t element, std::string_view value) {
+void NetworkContext::set_string(int32_t input, int64_t element, std::string_view value) {
   at(input).strings[static_cast<size_t>(element)].assign(value);
 }
 
-void NetworkBinding::borrow_input(int32_t index, const void* data, const Dims& dims) {
+void NetworkContext::borrow_input(int32_t index, const void* data, const Dims& dims) {
   Dims copy = dims;
   at(index).dims.swap(copy);
   at(index).data = data;
 }
 
-void* NetworkBinding::shape_output(int32_t index, const Dims* dims, void* data) {
+void* NetworkContext::shape_output(int32_t index, const Dims* dims, void* data) {
   Output& output = outputs_[static_cast<size_t>(index)];
   const int32_t dtype = shared_->outputs[static_cast<size_t>(index)].dtype;
   Dims expected = dims != nullptr ? *dims : shared_->outputs[static_cast<size_t>(index)].dims;
@@ -118,7 +118,7 @@ void* NetworkBinding::shape_output(int32_t index, const Dims* dims, void* data) 
   return data != nullptr ? data : output.buffer.data();
 }
 
-const int64_t* NetworkBinding::shape_refusals(int64_t rows) {
+const int64_t* NetworkContext::shape_refusals(int64_t rows) {
   Output& output = outputs_.back();
   output.buffer.reserve(static_cast<uint64_t>(rows) * sizeof(int64_t));
   num_refusals_ = rows;
@@ -127,12 +127,12 @@ const int64_t* NetworkBinding::shape_refusals(int64_t rows) {
   return static_cast<const int64_t*>(output.buffer.data());
 }
 
-OutputTensor NetworkBinding::output(int32_t index) {
+OutputTensor NetworkContext::output(int32_t index) {
   const Output& output = outputs_[static_cast<size_t>(index)];
   return {output.dims, output.data};
 }
 
-void NetworkBinding::read_strings(int32_t index, std::string* bytes,
+void NetworkContext::read_strings(int32_t index, std::string* bytes,
                                   std::vector<int64_t>* offsets) {
   const Output& output = outputs_[static_cast<size_t>(index)];
   *bytes = output.text;
@@ -141,7 +141,7 @@ void NetworkBinding::read_strings(int32_t index, std::string* bytes,
 
 // ---- Runs ----
 
-void NetworkBinding::send(int64_t timeout_ns, bool waits_next) {
+void NetworkContext::send(int64_t timeout_ns, bool waits_next) {
   shared_->require_own();
   deadline_ = deadline_after(timeout_ns < 0 ? kDefaultTimeoutNs : timeout_ns);
   for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -189,13 +189,13 @@ void NetworkBinding::send(int64_t timeout_ns, bool waits_next) {
   if (shared_->api.needs_check(shared_->client) != 0) shared_->verifier.start();
 }
 
-void NetworkBinding::interrupt_engine() noexcept {
+void NetworkContext::interrupt_engine() noexcept {
   if (shared_->generation != fork_generation()) return;  // a lock may be held for ever here
   should_stop_.store(true, std::memory_order_seq_cst);
   shared_->api.cancel(call_);
 }
 
-Outcome NetworkBinding::execute(int64_t timeout_ns) {
+Outcome NetworkContext::execute(int64_t timeout_ns) {
   send(timeout_ns, true);
   const bool is_over = shared_->api.wait(call_, ns_of(deadline_)) != 0;
   if (!is_over) abandon();
@@ -204,7 +204,7 @@ Outcome NetworkBinding::execute(int64_t timeout_ns) {
   return Outcome::kDone;
 }
 
-Progress NetworkBinding::begin(int64_t timeout_ns) {
+Progress NetworkContext::begin(int64_t timeout_ns) {
   shared_->require_own();
   shared_->api.listen(
       call_, [](void* of) { static_cast<RunListener*>(of)->on_progress(); }, listener());
@@ -212,11 +212,11 @@ Progress NetworkBinding::begin(int64_t timeout_ns) {
   return progress_ = Progress::kPending;
 }
 
-void NetworkBinding::stop_listening() noexcept {
+void NetworkContext::stop_listening() noexcept {
   if (shared_->generation == fork_generation()) shared_->api.listen(call_, nullptr, nullptr);
 }
 
-Progress NetworkBinding::look() {
+Progress NetworkContext::look() {
   if (progress_ != Progress::kPending) return progress_;
   if (shared_->api.wait(call_, 0) != 0) {
     progress_ = Progress::kDone;
@@ -229,12 +229,12 @@ Progress NetworkBinding::look() {
 
 // Ends a run whose answer is not awaited any more. It may have arrived meanwhile, and would then
 // count in the limit of memory until the next run.
-void NetworkBinding::abandon() {
+void NetworkContext::abandon() {
   shared_->api.cancel(call_);
   shared_->api.release(call_);
 }
 
-void NetworkBinding::take() {
+void NetworkContext::take() {
   // The outputs are copied below, so the answer itself is released: a call keeps only one of them.
   const auto release = [this](sidecall_net_call* call) { shared_->api.release(call); };
   const std::unique_ptr<sidecall_net_call, decltype(release)> guard(call_, release);
@@ -246,7 +246,7 @@ void NetworkBinding::take() {
 }
 
 // Checks one output of an answer, and copies it.
-void NetworkBinding::read(size_t index, const sidecall_net_tensor& tensor) {
+void NetworkContext::read(size_t index, const sidecall_net_tensor& tensor) {
   Output& output = outputs_[index];
   const TensorSpec& spec = shared_->outputs[index];
   const bool is_refusals = has_refusals_ && index + 1 == outputs_.size();
