@@ -9,7 +9,7 @@
 #include "core/text.h"
 #include "model.h"
 #include "shm/common/socket.h"
-#include "shm/server/status.h"
+#include "shm/server/reporting/status.h"
 
 using sidecall::Dims;
 using sidecall::Error;

@@ -18,15 +18,15 @@
 #include <unordered_map>
 #include <vector>
 
-#include "admission.h"
-#include "connection.h"
-#include "control_tasks.h"
-#include "engine_thread.h"
-#include "event_log.h"
-#include "listener.h"
 #include "server.h"
 #include "shm/common/socket.h"
-#include "status.h"
+#include "shm/server/accepting/admission.h"
+#include "shm/server/accepting/listener.h"
+#include "shm/server/connections/connection.h"
+#include "shm/server/reporting/event_log.h"
+#include "shm/server/reporting/status.h"
+#include "shm/server/threads/engine_thread.h"
+#include "shm/server/threads/task_thread.h"
 
 namespace sidecall::shm {
 

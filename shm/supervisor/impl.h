@@ -17,10 +17,10 @@
 #include <thread>
 
 #include "peek.h"
-#include "shm/server/admission.h"
-#include "shm/server/event_log.h"
-#include "shm/server/listener.h"
-#include "shm/server/memory_budget.h"
+#include "shm/server/accepting/admission.h"
+#include "shm/server/accepting/listener.h"
+#include "shm/server/connections/memory_budget.h"
+#include "shm/server/reporting/event_log.h"
 #include "status.h"
 #include "supervisor.h"
 

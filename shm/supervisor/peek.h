@@ -7,7 +7,7 @@
 #include <cerrno>
 
 #include "shm/common/layout.h"
-#include "shm/server/admission.h"
+#include "shm/server/accepting/admission.h"
 
 namespace sidecall::shm {
 

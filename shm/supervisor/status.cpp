@@ -1,4 +1,4 @@
-// Reads the JSON that shm/server/status.cpp writes; see status.h.
+// Reads the JSON that shm/server/reporting/status.cpp writes; see status.h.
 #include "status.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 #include "shm/common/layout.h"
 #include "shm/common/segment.h"
 #include "shm/common/status_json.h"
-#include "shm/server/admission.h"
+#include "shm/server/accepting/admission.h"
 
 namespace sidecall::shm {
 namespace {

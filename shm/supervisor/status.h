@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "shm/common/socket.h"
-#include "shm/server/status.h"
+#include "shm/server/reporting/status.h"
 
 namespace sidecall::shm {
 

@@ -6,7 +6,7 @@
 
 #include "raw_server.h"
 #include "shm/client/handshake.h"
-#include "shm/server/admission.h"
+#include "shm/server/accepting/admission.h"
 
 using namespace raw;
 

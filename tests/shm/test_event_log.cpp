@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "shm/server/event_log.h"
+#include "shm/server/reporting/event_log.h"
 
 namespace {
 

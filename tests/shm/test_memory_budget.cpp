@@ -13,8 +13,8 @@
 
 #include "raw_client.h"
 #include "server_host.h"
-#include "shm/server/admission.h"
-#include "shm/server/memory_budget.h"
+#include "shm/server/accepting/admission.h"
+#include "shm/server/connections/memory_budget.h"
 #include "shm/supervisor/supervisor.h"
 
 using host::Host;

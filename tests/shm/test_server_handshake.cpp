@@ -10,7 +10,7 @@
 
 #include "raw_client.h"
 #include "server_host.h"
-#include "shm/server/admission.h"
+#include "shm/server/accepting/admission.h"
 
 using host::Host;
 using raw::Client;

@@ -16,7 +16,7 @@
 
 #include "raw_client.h"
 #include "server_host.h"
-#include "shm/server/listener.h"
+#include "shm/server/accepting/listener.h"
 
 using host::Host;
 using raw::Client;

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <string>
 
-#include "shm/server/admission.h"
+#include "shm/server/accepting/admission.h"
 #include "tests/fuzz/check.h"
 
 namespace {

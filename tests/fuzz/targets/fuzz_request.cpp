@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "shm/server/connection.h"
-#include "shm/server/slot.h"
+#include "shm/server/connections/connection.h"
+#include "shm/server/slots/slot.h"
 #include "tests/fuzz/check.h"
 
 namespace {

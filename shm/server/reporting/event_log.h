@@ -11,7 +11,7 @@
 #include <string>
 #include <utility>
 
-#include "server.h"
+#include "shm/server/server.h"
 #include "status.h"
 
 namespace sidecall::shm {

@@ -12,10 +12,10 @@
 #include <vector>
 
 #include "clock.h"
-#include "connection.h"
 #include "shm/common/socket.h"
 #include "shm/common/waiting.h"
-#include "status.h"
+#include "shm/server/connections/connection.h"
+#include "shm/server/reporting/status.h"
 
 namespace sidecall::shm {
 

@@ -11,12 +11,12 @@
 #include <utility>
 #include <vector>
 
-#include "event_log.h"
-#include "memory_budget.h"
-#include "server.h"
 #include "shm/common/layout.h"
 #include "shm/common/segment.h"
 #include "shm/common/table.h"
+#include "shm/server/connections/memory_budget.h"
+#include "shm/server/reporting/event_log.h"
+#include "shm/server/server.h"
 
 namespace sidecall::shm {
 

@@ -9,16 +9,16 @@
 #include <mutex>
 #include <vector>
 
-#include "admission.h"
-#include "clock.h"
-#include "event_log.h"
 #include "memory_budget.h"
-#include "server.h"
 #include "shm/common/layout.h"
 #include "shm/common/segment.h"
 #include "shm/common/socket.h"
-#include "slot.h"
-#include "status.h"
+#include "shm/server/accepting/admission.h"
+#include "shm/server/reporting/event_log.h"
+#include "shm/server/reporting/status.h"
+#include "shm/server/server.h"
+#include "shm/server/slots/slot.h"
+#include "shm/server/threads/clock.h"
 
 namespace sidecall::shm {
 

@@ -1,5 +1,5 @@
-// The task queue and its thread; see control_tasks.h.
-#include "control_tasks.h"
+// The task queue and its thread; see task_thread.h.
+#include "task_thread.h"
 
 #include <system_error>
 #include <utility>
