@@ -25,20 +25,11 @@ namespace sidecall::shm {
 
 namespace {
 
-// Interval of ticks while engine threads are busy. It bounds how late a handler learns that its
-// client no longer waits.
-constexpr int64_t kTick = 5 * 1000 * 1000;
-
 // How many first messages are answered before more connections are accepted.
 constexpr int kMaxAnswers = 16;
 
-// After this many ticks without a call the control thread sleeps until an engine thread wakes up.
-constexpr int kQuietTicks = 20;
-
 // How long to wait before sending the load again, if the parent has not read earlier messages.
 constexpr int64_t kLoadRetry = 20 * 1000 * 1000;
-
-constexpr unsigned kSourceShift = 56;
 
 [[noreturn]] void refuse_argument(const std::string& text) {
   throw Error(SIDECALL_INVALID_ARGUMENT, text);
@@ -135,23 +126,19 @@ Control::Control(Service service, Handler* handler, ServerOptions options)
       limits_(limits_of(service_, options_)),
       started_ns_(now_ns()),
       own_pidfd_(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0))),
-      epoll_(epoll_create1(EPOLL_CLOEXEC)),
-      alarm_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+      ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      engines_(options_.max_run_ns) {
   check(service_, options_, limits_);
   usable_cpus();  // reads files, which a confined process cannot do later
-  if (!epoll_ || !alarm_ || !ended_fd_)
-    system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a server", errno);
+  if (!ended_fd_) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a server", errno);
   if (getrandom(&instance_, sizeof(instance_), 0) != static_cast<ssize_t>(sizeof(instance_)))
     instance_ = static_cast<uint64_t>(now_ns());
   manifest_ = make_manifest(service_);
   welcome_ = make_welcome(service_, limits_, instance_, options_.timeout_ns,
                           static_cast<bool>(own_pidfd_));
-  watch(alarm_.get(), EPOLLIN, Source::kAlarm, 0);
-  for (uint32_t i = 0; i < options_.threads; ++i)
-    engines_.push_back(std::make_unique<EngineThread>(this, options_.spin_us));
+  poller_.watch(tasks_.fd(), EPOLLIN, Source::kTasks, 0);
+  engines_.start(options_.threads, this, options_.spin_us);
   const SignalsBlocked blocked;
-  for (const auto& engine : engines_) engine->start();
   thread_ = std::thread(&Control::run, this);
 }
 
@@ -161,11 +148,11 @@ void Control::listen(std::string_view address, bool accepts) {
   auto listener =
       std::make_shared<Listener>(address, Access{options_.group, !options_.allowed_uids.empty()});
   if (is_drained(false)) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
-  run_here([this, listener, accepts] {
+  tasks_.run([this, listener, accepts] {
     if (is_drained(false)) return;
     const int fd = listener->fd();
     listeners_.reserve(listeners_.size() + 1);
-    if (accepts) watch(fd, EPOLLIN, Source::kListener, static_cast<uint64_t>(fd));
+    if (accepts) poller_.watch(fd, EPOLLIN, Source::kListener, static_cast<uint64_t>(fd));
     else held_listeners_.push_back(fd);
     log_.log(LogLevel::kInfo, "server.listening",
              [&](Facts& facts) { facts.text("path", listener->path()); });
@@ -176,14 +163,14 @@ void Control::listen(std::string_view address, bool accepts) {
 
 void Control::accept() {
   if (is_drained(false)) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
-  run_here([this] {
+  tasks_.run([this] {
     for (; !held_listeners_.empty(); held_listeners_.pop_back()) {
       const int fd = held_listeners_.back();
-      watch(fd, EPOLLIN, Source::kListener, static_cast<uint64_t>(fd));
+      poller_.watch(fd, EPOLLIN, Source::kListener, static_cast<uint64_t>(fd));
       is_ready_ = true;
     }
     if (!held_control_) return;
-    watch(held_control_.fd(), EPOLLIN | EPOLLRDHUP, Source::kControl, 0);
+    poller_.watch(held_control_.fd(), EPOLLIN | EPOLLRDHUP, Source::kSupervisor, 0);
     control_ = std::move(held_control_);
     is_ready_ = true;
   });
@@ -198,7 +185,7 @@ void Control::attach(Fd fd, bool is_direct) {
     refuse_argument("expected a connected SEQPACKET socket, got another descriptor");
   }
   auto shared = std::make_shared<Socket>(std::move(fd));
-  post([this, shared, is_direct] {
+  tasks_.post([this, shared, is_direct] {
     if (!is_direct) is_ready_ = !is_drained(false);
     try {
       admit_socket(std::move(*shared), is_direct);
@@ -214,9 +201,9 @@ void Control::control(Fd fd, int64_t drain_ns, bool accepts) {
   // parent would not see the death of this process.
   fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
   auto shared = std::make_shared<Socket>(std::move(fd));
-  run_here([this, shared, drain_ns, accepts] {
+  tasks_.run([this, shared, drain_ns, accepts] {
     if (is_draining_) return;
-    if (accepts) watch(shared->fd(), EPOLLIN | EPOLLRDHUP, Source::kControl, 0);
+    if (accepts) poller_.watch(shared->fd(), EPOLLIN | EPOLLRDHUP, Source::kSupervisor, 0);
     (accepts ? control_ : held_control_) = std::move(*shared);
     control_drain_ns_ = drain_ns;
     is_ready_ = accepts;
@@ -227,14 +214,14 @@ std::string Control::status() const { return count().json(); }
 
 void Control::drain_others() noexcept {
   is_drain_of_others_wanted_ = true;
-  wake();
+  tasks_.wake();
 }
 
 bool Control::drain(Deadline deadline) noexcept {
   std::unique_lock<std::mutex> lock(end_mutex_);
   wanted_drain_ = Deadline::earlier(wanted_drain_, deadline);
   is_drain_wanted_ = true;
-  wake();
+  tasks_.wake();
   ended_.wait(lock, [&] { return has_ended_; });
   return all_answered_;
 }
@@ -246,9 +233,9 @@ void Control::close() noexcept {
   }
   if (!thread_.joinable()) return;
   drain(Deadline::after(0));
-  for (const auto& engine : engines_) engine->stop();
+  engines_.stop();
   is_stop_wanted_ = true;
-  wake();
+  tasks_.wake();
   thread_.join();
   making_.finish();
   freeing_.finish();
@@ -256,100 +243,50 @@ void Control::close() noexcept {
 }
 
 void Control::note_awake() noexcept {
-  // Partner: is_active() stores the flag, then loads is_awake() of the engine threads.
-  if (is_deeply_asleep_.load(std::memory_order_seq_cst)) wake();
+  if (engines_.must_wake_control()) tasks_.wake();
 }
 
 void Control::note_one_shot() noexcept {
-  if (!has_one_shots_.exchange(true, std::memory_order_seq_cst)) wake();
-}
-
-// Runs a task on the control thread and waits for it. Throws what the task throws.
-void Control::run_here(const std::function<void()>& task) {
-  std::exception_ptr failure;
-  std::mutex mutex;
-  std::condition_variable done;
-  bool is_done = false;
-  post([&] {
-    try {
-      task();
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    const std::lock_guard<std::mutex> lock(mutex);
-    is_done = true;
-    done.notify_all();
-  });
-  std::unique_lock<std::mutex> lock(mutex);
-  done.wait(lock, [&] { return is_done; });
-  if (failure) std::rethrow_exception(failure);
-}
-
-void Control::post(std::function<void()> task) {
-  {
-    const std::lock_guard<std::mutex> lock(tasks_mutex_);
-    if (is_over_) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
-    tasks_.push_back(std::move(task));
-  }
-  wake();
-}
-
-void Control::wake() noexcept {
-  const uint64_t one = 1;
-  // The write fails only if the counter is full, and then the event is already readable.
-  [[maybe_unused]] const ssize_t written = write(alarm_.get(), &one, sizeof(one));
+  if (!has_one_shots_.exchange(true, std::memory_order_seq_cst)) tasks_.wake();
 }
 
 // ---- The loop ----
-
-void Control::watch(int fd, uint32_t events, Source source, uint64_t number) {
-  epoll_event event{};
-  event.events = events;
-  event.data.u64 = static_cast<uint64_t>(source) << kSourceShift | number;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
-    system_failure(SIDECALL_OUT_OF_MEMORY, "cannot watch a socket", errno);
-}
-
-void Control::unwatch(int fd) noexcept {
-  if (fd >= 0) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
-}
 
 void Control::run() {
   pthread_setname_np(pthread_self(), "sidecall-ctl");
   spare_.reset(eventfd(0, EFD_CLOEXEC));
   while (!is_stop_wanted_) {
-    constexpr int kMaxEvents = 64;
-    epoll_event events[kMaxEvents];
-    const int count = epoll_wait(epoll_.get(), events, kMaxEvents, wait_ms(now_ns()));
-    is_deeply_asleep_.store(false, std::memory_order_relaxed);
+    Poller::Event events[Poller::kMaxEvents];
+    const int count = poller_.wait(events, wait_ms(now_ns()));
+    engines_.note_woken();
     // Listeners are handled last: new connections may displace half-open ones, so first read the
     // HELLOs that have arrived.
-    int ready_listeners[kMaxEvents], num_ready = 0;
+    int ready_listeners[Poller::kMaxEvents], num_ready = 0;
     for (int i = 0; i < count; ++i) {
-      const uint64_t number = events[i].data.u64 & ((UINT64_C(1) << kSourceShift) - 1);
-      const auto source = static_cast<Source>(events[i].data.u64 >> kSourceShift);
-      if (source == Source::kListener) {
-        ready_listeners[num_ready++] = static_cast<int>(number);
+      const Poller::Event& event = events[i];
+      if (event.source == Source::kListener) {
+        ready_listeners[num_ready++] = static_cast<int>(event.number);
       } else {
-        run_logging_errors([&] { dispatch(source, number); });
+        log_.run_logging_errors([&] { dispatch(event); });
       }
     }
-    for (int i = 0; i < num_ready; ++i) run_logging_errors([&] { accept_all(ready_listeners[i]); });
+    for (int i = 0; i < num_ready; ++i)
+      log_.run_logging_errors([&] { accept_all(ready_listeners[i]); });
     if (is_drain_of_others_wanted_.exchange(false)) {
       is_ready_ = false;
       are_others_draining_ = true;
       stop_accepting();
-      for (const auto& engine : engines_) engine->drain(Drain::kOthers);
+      engines_.drain(Drain::kOthers);
     }
     if (is_drain_wanted_) begin_wanted_drain();
     answer_arrived(is_draining_ ? INT_MAX : kMaxAnswers);
     const int64_t now = now_ns();
     expire_half_open(now);
     if (is_paused_ && now >= paused_until_ns_) pause_listeners(false);
-    run_logging_errors([&] { tick(now); });
+    log_.run_logging_errors([&] { tick(now); });
     finish_large();
     reap_retired();
-    run_logging_errors([&] { await_memory(now); });
+    log_.run_logging_errors([&] { await_memory(now); });
     reclaim_one_shots(now);
     send_load();
     if (now >= log_.report_due_ns()) log_.report();
@@ -357,19 +294,23 @@ void Control::run() {
   }
   // close() stops the engine threads first. They may have retired connections since the last round.
   reap_retired();
-  end_tasks();
+  // Run the remaining tasks, because threads may wait for them in TaskQueue::run().
+  for (auto tasks = tasks_.take_last(); !tasks.empty(); tasks = tasks_.take_last()) {
+    for (const auto& task : tasks) log_.run_logging_errors(task);
+  }
 }
 
-void Control::dispatch(Source source, uint64_t number) {
-  switch (source) {
-    case Source::kAlarm:
-      return work_tasks();
-    case Source::kControl:
+void Control::dispatch(const Poller::Event& event) {
+  switch (event.source) {
+    case Source::kTasks:
+      for (const auto& task : tasks_.take()) log_.run_logging_errors(task);
+      return;
+    case Source::kSupervisor:
       return read_control();
     case Source::kHalfOpen:
-      return static_cast<void>(read_hello(number));
+      return static_cast<void>(read_hello(event.number));
     case Source::kConnection:
-      return handle_death(number);
+      return handle_death(event.number);
     case Source::kListener:
       break;
   }
@@ -378,57 +319,23 @@ void Control::dispatch(Source source, uint64_t number) {
 int Control::wait_ms(int64_t now) {
   if (!arrived_.empty()) return 0;
   int64_t until = log_.report_due_ns();
-  if (is_active()) until = std::max(next_tick_ns_, now);
+  if (engines_.is_active()) until = std::max(engines_.next_tick_ns(), now);
   if (!half_open_.empty()) until = std::min(until, half_open_.begin()->second.deadline_ns);
   if (is_paused_) until = std::min(until, paused_until_ns_);
   if (control_ && sent_load_ != load()) until = std::min(until, now + kLoadRetry);
   if (!short_of_memory_.empty()) until = std::min(until, std::max(next_memory_check_ns_, now));
   if (has_one_shots_) until = std::min(until, std::max(next_reclaim_ns_, now));
-  if (is_draining_ && !is_cut_off_ && num_connections_ > 0)
+  if (is_draining_ && !engines_.is_cut_off() && num_connections_ > 0)
     until = std::min(until, drain_deadline_.at_ns());
   if (until == INT64_MAX) return -1;
   return static_cast<int>(std::clamp<int64_t>((until - now + 999999) / 1000000, 0, 60000));
 }
 
-// Whether engine threads have work, so that ticks are due. Announces sleep, then looks at the
-// threads. Partner: an engine thread stores that it is awake, then note_awake() loads the flag.
-bool Control::is_active() noexcept {
-  if (quiet_ticks_ < kQuietTicks) return true;
-  is_deeply_asleep_.store(true, std::memory_order_seq_cst);
-  if (std::none_of(engines_.begin(), engines_.end(),
-                   [](const auto& engine) { return engine->is_awake(); }))
-    return false;
-  is_deeply_asleep_.store(false, std::memory_order_relaxed);
-  return true;
-}
-
 void Control::tick(int64_t now) {
-  if (now < next_tick_ns_) return;
-  next_tick_ns_ = now + kTick;
-  uint64_t calls = 0;
-  bool is_quiet = true, are_all_busy = true;
-  int64_t oldest = 0, youngest = 0, overran = 0;
-  for (const auto& engine : engines_) {
-    bool has_overrun = false;
-    const int64_t began =
-        engine->tick(now, is_draining_ ? INT64_MAX : options_.max_run_ns, &has_overrun);
-    if (is_draining_ && is_cut_off_) engine->cut_off();
-    calls += engine->counters().calls.value();
-    is_quiet = is_quiet && !engine->is_awake();
-    are_all_busy = are_all_busy && began != 0;
-    if (began != 0 && (oldest == 0 || began < oldest)) oldest = began;
-    youngest = std::max(youngest, began);
-    // The supervisor compares it with the oldest run, so the oldest one counts here too.
-    if (has_overrun && began != 0 && (overran == 0 || began < overran)) overran = began;
-  }
   Activity& activity = budget_.activity();
-  activity.oldest_ns.store(oldest, std::memory_order_relaxed);
-  activity.overran_ns.store(overran, std::memory_order_relaxed);
-  activity.busy_since_ns.store(are_all_busy ? youngest : 0, std::memory_order_relaxed);
+  if (!engines_.tick(now, &activity)) return;
   const bool is_long = activity.is_busy(now, options_.unready_after_ns / 2);
   activity.num_waiting.store(is_long ? count_queued() : 0, std::memory_order_relaxed);
-  quiet_ticks_ = is_quiet && calls == calls_at_tick_ ? std::min(quiet_ticks_ + 1, kQuietTicks) : 0;
-  calls_at_tick_ = calls;
 }
 
 // Called by the control thread, the only one that changes the registry.
@@ -442,32 +349,6 @@ bool Control::is_stalled() const noexcept {
   const Activity& activity = budget_.activity();
   return activity.is_busy(now_ns(), options_.unready_after_ns) &&
          activity.num_waiting.load(std::memory_order_relaxed) > 0;
-}
-
-void Control::work_tasks() {
-  uint64_t raised = 0;
-  [[maybe_unused]] const ssize_t got = read(alarm_.get(), &raised, sizeof(raised));
-  std::vector<std::function<void()>> tasks;
-  {
-    const std::lock_guard<std::mutex> lock(tasks_mutex_);
-    tasks.swap(tasks_);
-  }
-  for (const auto& task : tasks) run_logging_errors(task);
-}
-
-// Runs the remaining tasks, because threads may wait for them in run_here(). Afterwards post()
-// refuses tasks.
-void Control::end_tasks() {
-  for (;;) {
-    std::vector<std::function<void()>> tasks;
-    {
-      const std::lock_guard<std::mutex> lock(tasks_mutex_);
-      is_over_ = tasks_.empty();
-      if (is_over_) return;
-      tasks.swap(tasks_);
-    }
-    for (const auto& task : tasks) run_logging_errors(task);
-  }
 }
 
 // ---- The end ----
@@ -486,15 +367,15 @@ void Control::begin_drain(Deadline deadline) noexcept {
   log_.log(LogLevel::kInfo, "server.draining",
            [&](Facts& facts) { facts.number("connections", uint64_t{registry_.size()}); });
   stop_accepting();
-  for (const auto& engine : engines_) engine->drain(Drain::kAll);
+  engines_.drain(Drain::kAll);
 }
 
 void Control::stop_accepting() noexcept {
-  for (const Listener& listener : listeners_) unwatch(listener.fd());
+  for (const Listener& listener : listeners_) poller_.unwatch(listener.fd());
   listeners_.clear();
   held_listeners_.clear();
   held_control_.close();
-  if (control_) unwatch(control_.fd());
+  if (control_) poller_.unwatch(control_.fd());
   control_.close();
 }
 
@@ -502,9 +383,7 @@ void Control::check_drain(int64_t now) {
   if (!is_draining_) return;
   if (num_connections_ == 0) return end(true);
   if (now < drain_deadline_.at_ns()) return;
-  is_cut_off_ = true;
-  for (const auto& engine : engines_) engine->cut_off();
-  quiet_ticks_ = 0;  // keeps the ticks running until the last handler has returned
+  engines_.cut_off();
   end(false);
 }
 

@@ -25,7 +25,9 @@
 #include "shm/server/connections/connection.h"
 #include "shm/server/reporting/event_log.h"
 #include "shm/server/reporting/status.h"
-#include "shm/server/threads/engine_thread.h"
+#include "shm/server/threads/engine_threads.h"
+#include "shm/server/threads/poller.h"
+#include "shm/server/threads/task_queue.h"
 #include "shm/server/threads/task_thread.h"
 
 namespace sidecall::shm {
@@ -53,9 +55,6 @@ class Control final : public EngineOwner {
   void note_one_shot() noexcept override;
 
  private:
-  // The source of an epoll event: the kind is in the upper bits, a number in the lower bits.
-  enum class Source : uint64_t { kAlarm, kListener, kControl, kHalfOpen, kConnection };
-
   struct HalfOpen {
     Socket socket;
     PeerCredentials peer;
@@ -83,31 +82,12 @@ class Control final : public EngineOwner {
     std::atomic<bool> is_made{false};  // making_ has set `connection` or `failure`
   };
 
-  // ---- Any thread ----
-  void run_here(const std::function<void()>& task);
-  void post(std::function<void()> task);
-  void wake() noexcept;
-
   // ---- The control thread: control.cpp ----
   void run();
-  void dispatch(Source source, uint64_t number);
-  // Runs one handler of an event. If it fails, for example because memory or descriptors are
-  // exhausted, the other events are still handled.
-  template <typename Body>
-  void run_logging_errors(const Body& body) noexcept {
-    try {
-      body();
-    } catch (const std::exception& error) {
-      log_.log(LogLevel::kError, "server.error",
-               [&](Facts& facts) { facts.text("message", error.what()); });
-    }
-  }
+  void dispatch(const Poller::Event& event);
   int wait_ms(int64_t now);
-  void work_tasks();
-  void end_tasks();
   void tick(int64_t now);
   uint64_t count_queued() const noexcept;
-  bool is_active() noexcept;
   void stop_accepting() noexcept;
   bool is_drained(bool is_direct) const noexcept {
     return is_draining_ || (are_others_draining_ && !is_direct);
@@ -116,8 +96,6 @@ class Control final : public EngineOwner {
   void begin_drain(Deadline deadline) noexcept;
   void check_drain(int64_t now);
   void end(bool all_answered);
-  void watch(int fd, uint32_t events, Source source, uint64_t number);
-  void unwatch(int fd) noexcept;
 
   // ---- The control thread: control_accept.cpp ----
   void accept_all(int listener);
@@ -175,17 +153,15 @@ class Control final : public EngineOwner {
   Welcome welcome_{};
   Fd manifest_, own_pidfd_;
 
-  Fd epoll_, alarm_, ended_fd_, spare_;
-  std::vector<std::unique_ptr<EngineThread>> engines_;
+  Poller poller_;
+  TaskQueue tasks_;
+  Fd ended_fd_, spare_;
+  EngineThreads engines_;
   TaskThread making_, freeing_;  // create and free large memory, and close sessions
   std::thread thread_;
 
-  std::mutex tasks_mutex_;
-  std::vector<std::function<void()>> tasks_;
-  bool is_over_ = false;  // the control thread runs no more tasks
   std::mutex retired_mutex_;
   ServerConnection* retired_ = nullptr;  // a list, linked by next_retired
-  std::atomic<bool> is_deeply_asleep_{false};
 
   std::mutex end_mutex_;
   std::condition_variable ended_;
@@ -234,11 +210,7 @@ class Control final : public EngineOwner {
   // By user: connections whose large memory is created by making_, one at a time.
   std::map<uint32_t, std::deque<std::shared_ptr<Draft>>> large_;
   int64_t next_reclaim_ns_ = 0;
-  int64_t next_tick_ns_ = 0;
-  uint64_t calls_at_tick_ = 0;
-  int quiet_ticks_ = 0;
   Deadline drain_deadline_ = Deadline::never();
-  bool is_cut_off_ = false;
 };
 
 }  // namespace sidecall::shm

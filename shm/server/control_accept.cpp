@@ -59,11 +59,8 @@ void Control::pause_listeners(bool pause) {
   if (is_paused_ == pause) return;
   is_paused_ = pause;
   for (const Listener& listener : listeners_) {
-    epoll_event event{};
-    event.events = pause ? 0u : static_cast<uint32_t>(EPOLLIN);
-    event.data.u64 =
-        static_cast<uint64_t>(Source::kListener) << 56 | static_cast<uint64_t>(listener.fd());
-    epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener.fd(), &event);
+    poller_.change(listener.fd(), pause ? 0u : static_cast<uint32_t>(EPOLLIN), Source::kListener,
+                   static_cast<uint64_t>(listener.fd()));
   }
 }
 
@@ -82,7 +79,7 @@ void Control::admit_socket(Socket socket, bool is_direct) {
       id, HalfOpen{std::move(socket), peer, is_admitted, now_ns() + options_.hello_ns, is_direct});
   if (!read_hello(id)) {
     make_room();
-    if (half_open_.count(id) > 0) watch(fd, EPOLLIN, Source::kHalfOpen, id);
+    if (half_open_.count(id) > 0) poller_.watch(fd, EPOLLIN, Source::kHalfOpen, id);
   }
   num_half_open_ = half_open_.size();
 }
@@ -132,7 +129,7 @@ bool Control::read_hello(uint64_t id) {
   const Received received = found->second.socket.receive(buffer, sizeof(buffer));
   if (received.kind == Received::kNothing) return false;
   HalfOpen half = std::move(found->second);
-  unwatch(half.socket.fd());
+  poller_.unwatch(half.socket.fd());
   half_open_.erase(found);
   num_half_open_ = half_open_.size();
   // Send the load again: the parent has counted this connection, even if it ends now.
@@ -188,7 +185,7 @@ void Control::answer_arrived(int most) {
     if (turn->second.empty()) arrived_.erase(turn);
     num_arriving_ -= (answered_ & 1) != 0 ? 0 : 1;
     --num_waiting_;
-    run_logging_errors([&] { answer_hello(std::move(arrived.half), arrived.hello); });
+    log_.run_logging_errors([&] { answer_hello(std::move(arrived.half), arrived.hello); });
     sent_load_ = UINT64_MAX;  // the parent has counted this connection, even if it is refused
   }
 }

@@ -140,7 +140,7 @@ void Control::make_next_large(uint32_t user) noexcept {
       making_.run([this, raw = draft.get()] {
         make_memory(raw);
         raw->is_made = true;
-        wake();
+        tasks_.wake();
       });
       is_started = true;
     });
@@ -170,7 +170,7 @@ void Control::advance(Draft* draft, const Step& step) noexcept {
   try {
     step();
   } catch (const std::exception& error) {
-    run_logging_errors([&] { refuse_draft(draft, SIDECALL_OUT_OF_MEMORY, error.what()); });
+    log_.run_logging_errors([&] { refuse_draft(draft, SIDECALL_OUT_OF_MEMORY, error.what()); });
   }
 }
 
@@ -199,9 +199,9 @@ void Control::finish_connect(Draft* draft) {
   try {
     // epoll always reports EPOLLHUP. Data on the socket is read by the engine thread, so EPOLLIN is
     // not requested.
-    watch(draft->socket.fd(), EPOLLRDHUP, Source::kConnection, draft->id);
+    poller_.watch(draft->socket.fd(), EPOLLRDHUP, Source::kConnection, draft->id);
     if (connection->pidfd() >= 0)
-      watch(connection->pidfd(), EPOLLIN, Source::kConnection, draft->id);
+      poller_.watch(connection->pidfd(), EPOLLIN, Source::kConnection, draft->id);
   } catch (const Error& error) {
     return refuse_draft(draft, error.status, error.message);
   }
@@ -217,14 +217,12 @@ void Control::finish_connect(Draft* draft) {
         .number("process", int64_t{draft->peer.pid})
         .number("bytes", connection->bytes());
   });
-  const auto engine = std::min_element(
-      engines_.begin(), engines_.end(),
-      [](const auto& a, const auto& b) { return a->num_connections() < b->num_connections(); });
+  EngineThread* const engine = engines_.least_loaded();
   {
     const std::lock_guard<std::mutex> lock(registry_mutex_);
-    registry_.emplace(draft->id, Registered{std::move(draft->connection), engine->get()});
+    registry_.emplace(draft->id, Registered{std::move(draft->connection), engine});
   }
-  (*engine)->add(connection);
+  engine->add(connection);
 }
 
 void Control::handle_death(uint64_t id) {
@@ -233,8 +231,8 @@ void Control::handle_death(uint64_t id) {
   if (std::exchange(found->second.is_dying, true)) return;
   ++num_dying_;
   ServerConnection* const connection = found->second.connection.get();
-  unwatch(connection->fd());
-  unwatch(connection->pidfd());
+  poller_.unwatch(connection->fd());
+  poller_.unwatch(connection->pidfd());
   found->second.engine->drop(connection);
 }
 
@@ -243,7 +241,7 @@ void Control::retire(ServerConnection* connection) noexcept {
     const std::lock_guard<std::mutex> lock(retired_mutex_);
     connection->next_retired = std::exchange(retired_, connection);
   }
-  wake();
+  tasks_.wake();
 }
 
 void Control::reap_retired() noexcept {
@@ -265,7 +263,7 @@ void Control::reap_retired() noexcept {
     closed_.add(1);
     if (connection->ending == Ending::kViolation) violations_.add(1);
     log_end(*connection);
-    run_logging_errors([&] { free_connection(connection); });
+    log_.run_logging_errors([&] { free_connection(connection); });
   }
 }
 
@@ -279,8 +277,8 @@ void Control::free_connection(ServerConnection* retired) {
     connection = std::move(found->second.connection);
     registry_.erase(found);
   }
-  unwatch(connection->fd());
-  unwatch(connection->pidfd());
+  poller_.unwatch(connection->fd());
+  poller_.unwatch(connection->pidfd());
   const auto freed = std::shared_ptr<void>(nullptr, [this](void*) { --num_dying_; });
   if (connection->held_bytes() <= kLarge && !connection->has_sessions()) return;
   connection->hang_up();
@@ -344,16 +342,12 @@ Status Control::count() const {
   status.is_ready = is_ready_ && !is_stalled();
   status.is_draining = is_drained(false);
   status.is_verified = service_.is_verified;
-  status.workers = engines_.size();
   status.half_open = num_half_open_ + num_waiting_;
   status.accepted = accepted_.value();
   status.refused = refused_.value();
   status.log_suppressed = log_.num_suppressed();
   status.log_dropped = log_.num_dropped();
-  for (const auto& engine : engines_) {
-    status.in_flight += engine->is_running() ? 1 : 0;
-    status.add(engine->counters());
-  }
+  engines_.add_to(&status);
   const std::lock_guard<std::mutex> lock(registry_mutex_);
   status.connections = registry_.size();
   status.violations = violations_.value();

@@ -43,6 +43,18 @@ class EventLog {
     }
   }
 
+  // Runs one step of the control thread. If the step fails, for example because memory or
+  // descriptors are exhausted, logs the error, so that the other steps still run.
+  template <typename Step>
+  void run_logging_errors(const Step& step) noexcept {
+    try {
+      step();
+    } catch (const std::exception& error) {
+      log(LogLevel::kError, "server.error",
+          [&](Facts& facts) { facts.text("message", error.what()); });
+    }
+  }
+
   // `user` is the uid of the client that caused the event.
   void add(LogLevel level, const std::string& event, const std::string& facts,
            int64_t user = kNoUser);

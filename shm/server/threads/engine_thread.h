@@ -56,11 +56,11 @@ class EngineThread {
   void drain(Drain which) noexcept;
   void stop() noexcept;  // joins the thread; connections are not retired
 
-  // Called every few milliseconds while Control::is_active(): interrupts a handler whose client no
-  // longer waits. Returns when the run that is under way began, or 0 if there is none. If this run
-  // has taken longer than `max_run_ns`, sets *has_overrun and prevents the end of the run for
-  // kOverrunHold: within this time the supervisor kills the process, and so no other run of this
-  // thread.
+  // Called every few milliseconds while EngineThreads::is_active(): interrupts a handler whose
+  // client no longer waits. Returns when the run that is under way began, or 0 if there is none. If
+  // this run has taken longer than `max_run_ns`, sets *has_overrun and prevents the end of the run
+  // for kOverrunHold: within this time the supervisor kills the process, and so no other run of
+  // this thread.
   int64_t tick(int64_t now, int64_t max_run_ns, bool* has_overrun) noexcept;
 
   // Interrupts the running handler, if any, and hangs up on its client.
