@@ -35,7 +35,17 @@ constexpr int64_t kLoadRetry = 20 * 1000 * 1000;
   throw Error(SIDECALL_INVALID_ARGUMENT, text);
 }
 
-void check(const Service& service, const ServerOptions& options, const Limits& limits) {
+// Limits of what clients may request. Throws INVALID_ARGUMENT if the service or an option has an
+// illegal value.
+Limits check(const Service& service, const ServerOptions& options) {
+  Limits limits;
+  limits.max_slots = options.max_slots;
+  // Rounded up to whole pages, like the sizes that parse_hello() grants.
+  limits.max_request_bytes = align_up(options.max_request_bytes, kPage);
+  limits.max_response_bytes = align_up(options.max_response_bytes, kPage);
+  limits.least_request_bytes = table_bytes(service.inputs.size());
+  limits.least_response_bytes =
+      std::max<uint64_t>(table_bytes(service.outputs.size()), sizeof(ErrorRecord));
   if (!service.model_id.empty() && service.model_id.size() != sizeof(Welcome::model_id)) {
     refuse_argument("model id: expected 64 hexadecimal digits or none, got " +
                     std::to_string(service.model_id.size()));
@@ -69,49 +79,13 @@ void check(const Service& service, const ServerOptions& options, const Limits& l
       refuse_argument(std::string(size.name) + ": expected " + std::to_string(size.least) + " to " +
                       std::to_string(kMost) + " bytes, got " + std::to_string(size.bytes));
   }
+  return limits;
 }
 
 uint64_t memory_of_user(const ServerOptions& options) {
   if (options.max_memory_per_user > 0) return options.max_memory_per_user;
   const bool has_others = !options.allowed_uids.empty() || options.group >= 0;
   return has_others ? options.max_memory / 2 : options.max_memory;
-}
-
-Limits limits_of(const Service& service, const ServerOptions& options) {
-  Limits limits;
-  limits.max_slots = options.max_slots;
-  // Rounded up to whole pages, like the sizes that parse_hello() grants.
-  limits.max_request_bytes = align_up(options.max_request_bytes, kPage);
-  limits.max_response_bytes = align_up(options.max_response_bytes, kPage);
-  limits.least_request_bytes = table_bytes(service.inputs.size());
-  limits.least_response_bytes =
-      std::max<uint64_t>(table_bytes(service.outputs.size()), sizeof(ErrorRecord));
-  return limits;
-}
-
-Fd make_manifest(const Service& service) {
-  const uint64_t sizes[2] = {service.signature.size(), service.contract.size()};
-  return make_sealed_file({reinterpret_cast<const char*>(sizes), sizeof(sizes)}, service.signature,
-                          service.contract);
-}
-
-Welcome make_welcome(const Service& service, const Limits& limits, uint64_t instance,
-                     int64_t timeout_ns, bool has_pidfd) {
-  Welcome welcome{};
-  std::memcpy(welcome.magic, kMagic, sizeof(kMagic));
-  welcome.version = kVersion;
-  welcome.kind = kWelcome;
-  welcome.flags = (service.contract.empty() ? 0u : kHasContract) |
-                  (service.is_verified ? kVerified : 0u) | (has_pidfd ? kHasPidfd : 0u);
-  welcome.max_request_bytes = limits.max_request_bytes;
-  welcome.max_response_bytes = limits.max_response_bytes;
-  std::memcpy(welcome.signature_digest, service.signature_digest.data(),
-              service.signature_digest.size());
-  std::memcpy(welcome.model_id, service.model_id.data(), service.model_id.size());
-  welcome.instance = instance;
-  welcome.process = static_cast<uint32_t>(getpid());
-  welcome.timeout_ns = static_cast<uint64_t>(timeout_ns);
-  return welcome;
 }
 
 }  // namespace
@@ -123,19 +97,17 @@ Control::Control(Service service, Handler* handler, ServerOptions options)
       budget_(options_.max_memory, memory_of_user(options_)),
       context_{&service_, handler, &options_, &log_, &budget_},
       admission_(options_.allowed_uids, options_.group),
-      limits_(limits_of(service_, options_)),
+      limits_(check(service_, options_)),
       started_ns_(now_ns()),
-      own_pidfd_(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0))),
+      introduction_(service_, limits_, options_.timeout_ns),
       ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      engines_(options_.max_run_ns) {
-  check(service_, options_, limits_);
+      engines_(options_.max_run_ns),
+      refusals_(&log_),
+      quotas_(options_.max_connections, options_.max_connections_per_user),
+      connections_(&log_, &budget_, &poller_, &tasks_, &engines_, &quotas_),
+      drafts_(&context_, &introduction_, &drain_, &tasks_, &quotas_, &refusals_, &connections_) {
   usable_cpus();  // reads files, which a confined process cannot do later
   if (!ended_fd_) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a server", errno);
-  if (getrandom(&instance_, sizeof(instance_), 0) != static_cast<ssize_t>(sizeof(instance_)))
-    instance_ = static_cast<uint64_t>(now_ns());
-  manifest_ = make_manifest(service_);
-  welcome_ = make_welcome(service_, limits_, instance_, options_.timeout_ns,
-                          static_cast<bool>(own_pidfd_));
   poller_.watch(tasks_.fd(), EPOLLIN, Source::kTasks, 0);
   engines_.start(options_.threads, this, options_.spin_us);
   const SignalsBlocked blocked;
@@ -147,9 +119,9 @@ Control::Control(Service service, Handler* handler, ServerOptions options)
 void Control::listen(std::string_view address, bool accepts) {
   auto listener =
       std::make_shared<Listener>(address, Access{options_.group, !options_.allowed_uids.empty()});
-  if (is_drained(false)) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
+  if (drains(drain_, false)) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
   tasks_.run([this, listener, accepts] {
-    if (is_drained(false)) return;
+    if (drains(drain_, false)) return;
     const int fd = listener->fd();
     listeners_.reserve(listeners_.size() + 1);
     if (accepts) poller_.watch(fd, EPOLLIN, Source::kListener, static_cast<uint64_t>(fd));
@@ -162,7 +134,7 @@ void Control::listen(std::string_view address, bool accepts) {
 }
 
 void Control::accept() {
-  if (is_drained(false)) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
+  if (drains(drain_, false)) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
   tasks_.run([this] {
     for (; !held_listeners_.empty(); held_listeners_.pop_back()) {
       const int fd = held_listeners_.back();
@@ -186,9 +158,9 @@ void Control::attach(Fd fd, bool is_direct) {
   }
   auto shared = std::make_shared<Socket>(std::move(fd));
   tasks_.post([this, shared, is_direct] {
-    if (!is_direct) is_ready_ = !is_drained(false);
+    if (!is_direct) is_ready_ = !drains(drain_, false);
     try {
-      admit_socket(std::move(*shared), is_direct);
+      admit_socket({std::move(*shared), {}, is_direct});
     } catch (...) {
       sent_load_ = UINT64_MAX;  // the parent has counted this connection
       throw;
@@ -202,7 +174,7 @@ void Control::control(Fd fd, int64_t drain_ns, bool accepts) {
   fcntl(fd.get(), F_SETFD, FD_CLOEXEC);
   auto shared = std::make_shared<Socket>(std::move(fd));
   tasks_.run([this, shared, drain_ns, accepts] {
-    if (is_draining_) return;
+    if (is_draining()) return;
     if (accepts) poller_.watch(shared->fd(), EPOLLIN | EPOLLRDHUP, Source::kSupervisor, 0);
     (accepts ? control_ : held_control_) = std::move(*shared);
     control_drain_ns_ = drain_ns;
@@ -237,18 +209,17 @@ void Control::close() noexcept {
   is_stop_wanted_ = true;
   tasks_.wake();
   thread_.join();
-  making_.finish();
-  freeing_.finish();
-  registry_.clear();
+  drafts_.close();
+  connections_.close();
 }
+
+void Control::retire(ServerConnection* connection) noexcept { connections_.retire(connection); }
 
 void Control::note_awake() noexcept {
   if (engines_.must_wake_control()) tasks_.wake();
 }
 
-void Control::note_one_shot() noexcept {
-  if (!has_one_shots_.exchange(true, std::memory_order_seq_cst)) tasks_.wake();
-}
+void Control::note_one_shot() noexcept { connections_.note_one_shot(); }
 
 // ---- The loop ----
 
@@ -274,26 +245,26 @@ void Control::run() {
       log_.run_logging_errors([&] { accept_all(ready_listeners[i]); });
     if (is_drain_of_others_wanted_.exchange(false)) {
       is_ready_ = false;
-      are_others_draining_ = true;
+      if (!is_draining()) drain_ = Drain::kOthers;
       stop_accepting();
       engines_.drain(Drain::kOthers);
     }
     if (is_drain_wanted_) begin_wanted_drain();
-    answer_arrived(is_draining_ ? INT_MAX : kMaxAnswers);
+    answer_arrived(is_draining() ? INT_MAX : kMaxAnswers);
     const int64_t now = now_ns();
     expire_half_open(now);
     if (is_paused_ && now >= paused_until_ns_) pause_listeners(false);
     log_.run_logging_errors([&] { tick(now); });
-    finish_large();
-    reap_retired();
-    log_.run_logging_errors([&] { await_memory(now); });
-    reclaim_one_shots(now);
+    drafts_.finish_large();
+    connections_.reap_retired();
+    log_.run_logging_errors([&] { drafts_.retry(now); });
+    connections_.reclaim_one_shots(now);
     send_load();
     if (now >= log_.report_due_ns()) log_.report();
     check_drain(now);
   }
   // close() stops the engine threads first. They may have retired connections since the last round.
-  reap_retired();
+  connections_.reap_retired();
   // Run the remaining tasks, because threads may wait for them in TaskQueue::run().
   for (auto tasks = tasks_.take_last(); !tasks.empty(); tasks = tasks_.take_last()) {
     for (const auto& task : tasks) log_.run_logging_errors(task);
@@ -310,7 +281,7 @@ void Control::dispatch(const Poller::Event& event) {
     case Source::kHalfOpen:
       return static_cast<void>(read_hello(event.number));
     case Source::kConnection:
-      return handle_death(event.number);
+      return connections_.handle_death(event.number);
     case Source::kListener:
       break;
   }
@@ -323,9 +294,9 @@ int Control::wait_ms(int64_t now) {
   if (!half_open_.empty()) until = std::min(until, half_open_.begin()->second.deadline_ns);
   if (is_paused_) until = std::min(until, paused_until_ns_);
   if (control_ && sent_load_ != load()) until = std::min(until, now + kLoadRetry);
-  if (!short_of_memory_.empty()) until = std::min(until, std::max(next_memory_check_ns_, now));
-  if (has_one_shots_) until = std::min(until, std::max(next_reclaim_ns_, now));
-  if (is_draining_ && !engines_.is_cut_off() && num_connections_ > 0)
+  until = std::min(until, std::max(drafts_.retry_due_ns(), now));
+  until = std::min(until, std::max(connections_.reclaim_due_ns(), now));
+  if (is_draining() && !engines_.is_cut_off() && quotas_.num_connections() > 0)
     until = std::min(until, drain_deadline_.at_ns());
   if (until == INT64_MAX) return -1;
   return static_cast<int>(std::clamp<int64_t>((until - now + 999999) / 1000000, 0, 60000));
@@ -335,20 +306,36 @@ void Control::tick(int64_t now) {
   Activity& activity = budget_.activity();
   if (!engines_.tick(now, &activity)) return;
   const bool is_long = activity.is_busy(now, options_.unready_after_ns / 2);
-  activity.num_waiting.store(is_long ? count_queued() : 0, std::memory_order_relaxed);
-}
-
-// Called by the control thread, the only one that changes the registry.
-uint64_t Control::count_queued() const noexcept {
-  uint64_t queued = 0;
-  for (const auto& entry : registry_) queued += entry.second.connection->count_queued();
-  return queued;
+  activity.num_waiting.store(is_long ? connections_.count_queued() : 0, std::memory_order_relaxed);
 }
 
 bool Control::is_stalled() const noexcept {
   const Activity& activity = budget_.activity();
   return activity.is_busy(now_ns(), options_.unready_after_ns) &&
          activity.num_waiting.load(std::memory_order_relaxed) > 0;
+}
+
+Status Control::count() const {
+  Status status;
+  status.name = service_.name;
+  status.version = service_.version;
+  status.model_id = service_.model_id;
+  status.instance = introduction_.instance();
+  status.process = getpid();
+  status.uptime_ns = now_ns() - started_ns_;
+  status.is_ready = is_ready_ && !is_stalled();
+  status.is_draining = drains(drain_, false);
+  status.is_verified = service_.is_verified;
+  status.half_open = num_half_open_ + num_waiting_;
+  status.accepted = accepted_.value();
+  status.refused = refusals_.count();
+  status.log_suppressed = log_.num_suppressed();
+  status.log_dropped = log_.num_dropped();
+  status.violations = violations_.value();
+  status.memory_limit_bytes = options_.max_memory;
+  engines_.add_to(&status);
+  connections_.add_to(&status);
+  return status;
 }
 
 // ---- The end ----
@@ -361,11 +348,11 @@ void Control::begin_wanted_drain() {
 
 void Control::begin_drain(Deadline deadline) noexcept {
   drain_deadline_ = Deadline::earlier(drain_deadline_, deadline);
-  if (is_draining_) return;
+  if (is_draining()) return;
   is_ready_ = false;
-  is_draining_ = true;
+  drain_ = Drain::kAll;
   log_.log(LogLevel::kInfo, "server.draining",
-           [&](Facts& facts) { facts.number("connections", uint64_t{registry_.size()}); });
+           [&](Facts& facts) { facts.number("connections", uint64_t{connections_.count()}); });
   stop_accepting();
   engines_.drain(Drain::kAll);
 }
@@ -380,8 +367,8 @@ void Control::stop_accepting() noexcept {
 }
 
 void Control::check_drain(int64_t now) {
-  if (!is_draining_) return;
-  if (num_connections_ == 0) return end(true);
+  if (!is_draining()) return;
+  if (quotas_.num_connections() == 0) return end(true);
   if (now < drain_deadline_.at_ns()) return;
   engines_.cut_off();
   end(false);

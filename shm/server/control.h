@@ -21,14 +21,17 @@
 #include "server.h"
 #include "shm/common/socket.h"
 #include "shm/server/accepting/admission.h"
+#include "shm/server/accepting/introduction.h"
 #include "shm/server/accepting/listener.h"
-#include "shm/server/connections/connection.h"
+#include "shm/server/accepting/refusals.h"
+#include "shm/server/connections/connections.h"
+#include "shm/server/connections/drafts.h"
+#include "shm/server/connections/quotas.h"
 #include "shm/server/reporting/event_log.h"
 #include "shm/server/reporting/status.h"
 #include "shm/server/threads/engine_threads.h"
 #include "shm/server/threads/poller.h"
 #include "shm/server/threads/task_queue.h"
-#include "shm/server/threads/task_thread.h"
 
 namespace sidecall::shm {
 
@@ -56,30 +59,14 @@ class Control final : public EngineOwner {
 
  private:
   struct HalfOpen {
-    Socket socket;
-    PeerCredentials peer;
+    Accepted accepted;
     bool is_admitted;
     int64_t deadline_ns;
-    bool is_direct;
   };
   // A connection of an admitted user whose first message has arrived.
   struct Arrived {
-    HalfOpen half;
+    Accepted accepted;
     std::string hello;
-  };
-  // A connection that was granted and whose memory is being created.
-  struct Draft {
-    uint64_t id;
-    Socket socket;
-    PeerCredentials peer;
-    Grant grant;
-    Reservation memory;
-    int64_t deadline_ns;  // until when to wait for memory that other connections give back
-    bool is_direct = false;
-    bool is_counted = false;
-    std::unique_ptr<ServerConnection> connection;
-    std::string failure;
-    std::atomic<bool> is_made{false};  // making_ has set `connection` or `failure`
   };
 
   // ---- The control thread: control.cpp ----
@@ -87,11 +74,8 @@ class Control final : public EngineOwner {
   void dispatch(const Poller::Event& event);
   int wait_ms(int64_t now);
   void tick(int64_t now);
-  uint64_t count_queued() const noexcept;
   void stop_accepting() noexcept;
-  bool is_drained(bool is_direct) const noexcept {
-    return is_draining_ || (are_others_draining_ && !is_direct);
-  }
+  bool is_draining() const noexcept { return drain_ == Drain::kAll; }
   void begin_wanted_drain();
   void begin_drain(Deadline deadline) noexcept;
   void check_drain(int64_t now);
@@ -101,44 +85,19 @@ class Control final : public EngineOwner {
   void accept_all(int listener);
   void accept_without_descriptors(int listener);
   void pause_listeners(bool pause);
-  void admit_socket(Socket socket, bool is_direct);
+  void admit_socket(Accepted accepted);
   void make_room();
   void expire_half_open(int64_t now) noexcept;
   void drop_silent(std::map<uint64_t, HalfOpen>::iterator one) noexcept;
   bool read_hello(uint64_t id);  // returns false if no message has arrived yet
   void await_turn(Arrived arrived);
   void answer_arrived(int most);
-  size_t load() const noexcept { return num_connections_ + num_arriving_; }
-  void answer_hello(HalfOpen half, const std::string& hello);
-  void refuse(Socket socket, const PeerCredentials& peer, int32_t status, const std::string& text);
-  void send_manifest(Socket* socket);
+  size_t load() const noexcept { return quotas_.num_connections() + num_arriving_; }
+  void answer_hello(Arrived arrived);
   void send_status(Socket* socket);
-  void check_quotas(const PeerCredentials& peer) const;
   void read_control();
   void send_load() noexcept;
 
-  // ---- The control thread: control_connections.cpp ----
-  void connect(HalfOpen half, const Grant& grant);
-  bool reserve_memory(Draft* draft);
-  bool may_wait_for_memory(const Draft& draft) const;
-  void await_memory(int64_t now);
-  void make_connection(const std::shared_ptr<Draft>& draft);
-  void make_next_large(uint32_t user) noexcept;
-  void finish_large() noexcept;
-  uint64_t memory_of(const Grant& grant) const;
-  void make_memory(Draft* draft) noexcept;  // may run on any thread
-  void finish_connect(Draft* draft);
-  template <typename Step>
-  void advance(Draft* draft, const Step& step) noexcept;
-  void return_free_memory() noexcept;  // any thread
-  void refuse_draft(Draft* draft, int32_t status, const std::string& text);
-  void count_connection(const PeerCredentials& peer);
-  void uncount_connection(const PeerCredentials& peer);
-  void handle_death(uint64_t id);
-  void reap_retired() noexcept;
-  void free_connection(ServerConnection* retired);
-  void reclaim_one_shots(int64_t now);
-  void log_end(const ServerConnection& connection) noexcept;
   Status count() const;
 
   const Service service_;
@@ -149,19 +108,18 @@ class Control final : public EngineOwner {
   const Admission admission_;
   const Limits limits_;
   const int64_t started_ns_;
-  uint64_t instance_ = 0;
-  Welcome welcome_{};
-  Fd manifest_, own_pidfd_;
+  const Introduction introduction_;
 
   Poller poller_;
   TaskQueue tasks_;
   Fd ended_fd_, spare_;
   EngineThreads engines_;
-  TaskThread making_, freeing_;  // create and free large memory, and close sessions
+  std::atomic<Drain> drain_{Drain::kNone};  // only the control thread changes it
+  Refusals refusals_;
+  Quotas quotas_;
+  Connections connections_;
+  Drafts drafts_;
   std::thread thread_;
-
-  std::mutex retired_mutex_;
-  ServerConnection* retired_ = nullptr;  // a list, linked by next_retired
 
   std::mutex end_mutex_;
   std::condition_variable ended_;
@@ -172,20 +130,10 @@ class Control final : public EngineOwner {
   std::atomic<bool> is_drain_of_others_wanted_{false}, is_drain_wanted_{false};
   std::atomic<bool> is_stop_wanted_{false};
 
-  // Members that status() reads from any thread. Only the control thread changes the registry.
-  mutable std::mutex registry_mutex_;
-  struct Registered {
-    std::unique_ptr<ServerConnection> connection;
-    EngineThread* engine;
-    bool is_dying = false;
-  };
-  std::unordered_map<uint64_t, Registered> registry_;
-  std::atomic<bool> is_ready_{false}, are_others_draining_{false}, is_draining_{false};
+  // Members that status() reads from any thread.
+  std::atomic<bool> is_ready_{false};
   std::atomic<size_t> num_half_open_{0}, num_waiting_{0};
-  std::atomic<bool> has_one_shots_{false};
-  std::atomic<size_t> num_dying_{0};  // connections that have ended but still hold their memory
-  std::atomic<int64_t> trimmed_ns_{0};
-  Counter accepted_, refused_, violations_, closed_;
+  Counter accepted_, violations_;
 
   // Members that only the control thread uses.
   std::vector<Listener> listeners_;
@@ -202,14 +150,7 @@ class Control final : public EngineOwner {
   std::map<uint64_t, std::deque<Arrived>> arrived_;
   uint64_t answered_ = 0;    // the key whose turn was last
   size_t num_arriving_ = 0;  // connections in arrived_, not counting requests for the status
-  std::map<uint32_t, uint32_t> per_account_;  // connections
   uint64_t next_id_ = 1;
-  size_t num_connections_ = 0;  // including those whose memory is being created
-  std::vector<std::shared_ptr<Draft>> short_of_memory_;
-  int64_t next_memory_check_ns_ = 0;
-  // By user: connections whose large memory is created by making_, one at a time.
-  std::map<uint32_t, std::deque<std::shared_ptr<Draft>>> large_;
-  int64_t next_reclaim_ns_ = 0;
   Deadline drain_deadline_ = Deadline::never();
 };
 

@@ -31,7 +31,7 @@ void Control::accept_all(int listener) {
   for (int i = 0; i < kMaxAccepts; ++i) {
     const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd >= 0) {
-      admit_socket(Socket(Fd(fd)), false);
+      admit_socket({Socket(Fd(fd)), {}, false});
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       return accept_without_descriptors(listener);
     } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -46,9 +46,8 @@ void Control::accept_without_descriptors(int listener) {
   spare_.reset();
   const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
   if (fd >= 0) {
-    Socket socket{Fd(fd)};
-    refuse(std::move(socket), peer_credentials(fd), SIDECALL_OUT_OF_MEMORY,
-           "the server has no file descriptors left");
+    refusals_.refuse({Socket(Fd(fd)), peer_credentials(fd), false}, SIDECALL_OUT_OF_MEMORY,
+                     "the server has no file descriptors left");
   }
   spare_.reset(eventfd(0, EFD_CLOEXEC));
   pause_listeners(true);
@@ -66,17 +65,18 @@ void Control::pause_listeners(bool pause) {
 
 // ---- Connections without HELLO ----
 
-void Control::admit_socket(Socket socket, bool is_direct) {
+void Control::admit_socket(Accepted accepted) {
   accepted_.add(1);
-  PeerCredentials peer = peer_credentials(socket.fd());
+  PeerCredentials& peer = accepted.peer;
+  peer = peer_credentials(accepted.socket.fd());
   const bool is_admitted = admission_.admits(peer);
   // A worker gets those of its supervisor's process over the control socket.
-  if (is_direct || (control_ && peer.pid != 0 && peer.pid == peer_credentials(control_.fd()).pid))
+  if (accepted.is_direct ||
+      (control_ && peer.pid != 0 && peer.pid == peer_credentials(control_.fd()).pid))
     peer.account = kFrontAccount;
   const uint64_t id = next_id_++;
-  const int fd = socket.fd();
-  half_open_.emplace(
-      id, HalfOpen{std::move(socket), peer, is_admitted, now_ns() + options_.hello_ns, is_direct});
+  const int fd = accepted.socket.fd();
+  half_open_.emplace(id, HalfOpen{std::move(accepted), is_admitted, now_ns() + options_.hello_ns});
   if (!read_hello(id)) {
     make_room();
     if (half_open_.count(id) > 0) poller_.watch(fd, EPOLLIN, Source::kHalfOpen, id);
@@ -92,12 +92,12 @@ void Control::make_room() {
                                [](const auto& entry) { return !entry.second.is_admitted; });
     if (victim == half_open_.end()) {
       std::map<uint32_t, size_t> counts;
-      for (const auto& [id, half] : half_open_) ++counts[half.peer.account];
+      for (const auto& [id, half] : half_open_) ++counts[half.accepted.peer.account];
       const auto most = std::max_element(
           counts.rbegin(), counts.rend(),
           [](const auto& one, const auto& other) { return one.second < other.second; });
       victim = std::find_if(half_open_.begin(), half_open_.end(), [&](const auto& entry) {
-        return entry.second.peer.account == most->first;
+        return entry.second.accepted.peer.account == most->first;
       });
     }
     const uint64_t id = victim->first;
@@ -114,7 +114,7 @@ void Control::expire_half_open(int64_t now) noexcept {
 }
 
 void Control::drop_silent(std::map<uint64_t, HalfOpen>::iterator one) noexcept {
-  const uint32_t user = one->second.peer.uid;
+  const uint32_t user = one->second.accepted.peer.uid;
   log_.log(
       LogLevel::kWarning, "connection.silent",
       [&](Facts& facts) { facts.number("uid", uint64_t{user}); }, user);
@@ -126,10 +126,10 @@ bool Control::read_hello(uint64_t id) {
   const auto found = half_open_.find(id);
   if (found == half_open_.end()) return true;
   char buffer[256];
-  const Received received = found->second.socket.receive(buffer, sizeof(buffer));
+  const Received received = found->second.accepted.socket.receive(buffer, sizeof(buffer));
   if (received.kind == Received::kNothing) return false;
   HalfOpen half = std::move(found->second);
-  poller_.unwatch(half.socket.fd());
+  poller_.unwatch(half.accepted.socket.fd());
   half_open_.erase(found);
   num_half_open_ = half_open_.size();
   // Send the load again: the parent has counted this connection, even if it ends now.
@@ -141,17 +141,17 @@ bool Control::read_hello(uint64_t id) {
     log_.log(
         LogLevel::kWarning, "connection.violation",
         [&](Facts& facts) {
-          facts.number("uid", uint64_t{half.peer.uid}).text("message", "expected HELLO");
+          facts.number("uid", uint64_t{half.accepted.peer.uid}).text("message", "expected HELLO");
         },
-        half.peer.uid);
+        half.accepted.peer.uid);
     return true;
   }
   if (!half.is_admitted) {
-    refuse(std::move(half.socket), half.peer, SIDECALL_DENIED,
-           "user " + std::to_string(half.peer.uid) + " is not admitted");
+    refusals_.refuse(std::move(half.accepted), SIDECALL_DENIED,
+                     "user " + std::to_string(half.accepted.peer.uid) + " is not admitted");
     return true;
   }
-  await_turn({std::move(half), std::string(buffer, received.bytes)});
+  await_turn({std::move(half.accepted), std::string(buffer, received.bytes)});
   return true;
 }
 
@@ -162,13 +162,13 @@ bool Control::read_hello(uint64_t id) {
 // user waits for at most one of that user's answers before its own turn.
 void Control::await_turn(Arrived arrived) {
   const bool is_status = asks_for_status(arrived.hello);
-  const uint64_t key = uint64_t{arrived.half.peer.account} << 1 | (is_status ? 1 : 0);
+  const uint64_t key = uint64_t{arrived.accepted.peer.account} << 1 | (is_status ? 1 : 0);
   const size_t most = is_status ? kMaxStatusRequests : options_.max_connections_per_user;
   const auto queue = arrived_.find(key);
   if (queue != arrived_.end() && queue->second.size() >= most) {
-    return refuse(std::move(arrived.half.socket), arrived.half.peer, SIDECALL_BUSY,
-                  "expected at most " + std::to_string(most) +
-                      " connections of one user that wait for an answer, got one more");
+    return refusals_.refuse(std::move(arrived.accepted), SIDECALL_BUSY,
+                            "expected at most " + std::to_string(most) +
+                                " connections of one user that wait for an answer, got one more");
   }
   arrived_[key].push_back(std::move(arrived));
   num_arriving_ += is_status ? 0 : 1;
@@ -185,47 +185,25 @@ void Control::answer_arrived(int most) {
     if (turn->second.empty()) arrived_.erase(turn);
     num_arriving_ -= (answered_ & 1) != 0 ? 0 : 1;
     --num_waiting_;
-    log_.run_logging_errors([&] { answer_hello(std::move(arrived.half), arrived.hello); });
+    log_.run_logging_errors([&] { answer_hello(std::move(arrived)); });
     sent_load_ = UINT64_MAX;  // the parent has counted this connection, even if it is refused
   }
 }
 
-void Control::answer_hello(HalfOpen half, const std::string& hello) {
+void Control::answer_hello(Arrived arrived) {
+  Accepted& accepted = arrived.accepted;
   Grant grant;
   try {
-    grant = parse_hello(hello.data(), hello.size(), limits_);
-    if (grant.kind == kStatus) return send_status(&half.socket);
-    if (is_drained(half.is_direct))
+    grant = parse_hello(arrived.hello.data(), arrived.hello.size(), limits_);
+    if (grant.kind == kStatus) return send_status(&accepted.socket);
+    if (drains(drain_, accepted.is_direct))
       throw Error(SIDECALL_UNREACHABLE, "the server is shutting down");
-    if (grant.kind == kOpen) return send_manifest(&half.socket);
-    check_quotas(half.peer);
+    if (grant.kind == kOpen) return introduction_.send_manifest(&accepted.socket);
+    quotas_.check(accepted.peer);
   } catch (const Error& error) {
-    return refuse(std::move(half.socket), half.peer, error.status, error.message);
+    return refusals_.refuse(std::move(accepted), error.status, error.message);
   }
-  connect(std::move(half), grant);
-}
-
-void Control::refuse(Socket socket, const PeerCredentials& peer, int32_t status,
-                     const std::string& text) {
-  refused_.add(1);
-  shm::refuse(&socket, status, text);
-  log_.log(
-      LogLevel::kWarning, "connection.refused",
-      [&](Facts& facts) {
-        facts.number("uid", uint64_t{peer.uid})
-            .number("process", int64_t{peer.pid})
-            .number("status", int64_t{status})
-            .text("message", text);
-      },
-      peer.uid);
-}
-
-void Control::send_manifest(Socket* socket) {
-  Welcome message = welcome_;
-  message.manifest_bytes =
-      2 * sizeof(uint64_t) + service_.signature.size() + service_.contract.size();
-  const int fds[] = {manifest_.get(), own_pidfd_.get()};
-  socket->send(&message, sizeof(message), fds, own_pidfd_ ? 2 : 1);
+  drafts_.add(next_id_++, std::move(accepted), grant);
 }
 
 void Control::send_status(Socket* socket) {
@@ -238,20 +216,6 @@ void Control::send_status(Socket* socket) {
   message.first = json.size();
   const int fd = file.get();
   socket->send(&message, sizeof(message), &fd, 1);
-}
-
-void Control::check_quotas(const PeerCredentials& peer) const {
-  if (num_connections_ >= options_.max_connections) {
-    throw Error(SIDECALL_BUSY, "max_connections: expected at most " +
-                                   std::to_string(options_.max_connections) +
-                                   " connections, got one more");
-  }
-  const auto found = per_account_.find(peer.account);
-  if (found != per_account_.end() && found->second >= options_.max_connections_per_user) {
-    throw Error(SIDECALL_BUSY, "max_connections_per_user: expected at most " +
-                                   std::to_string(options_.max_connections_per_user) +
-                                   " connections of one user, got one more");
-  }
 }
 
 // ---- The control socket ----

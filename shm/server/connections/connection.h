@@ -64,13 +64,16 @@ struct ServerContext {
   MemoryBudget* memory;
 };
 
+// Larger memory is created and freed on a TaskThread, so that other connections do not wait for it.
+constexpr uint64_t kLargeMemory = UINT64_C(1) << 20;
+
 // Why a connection ended.
 enum class Ending { kGone, kViolation, kFailed, kDrained };
 
 class ServerConnection {
  public:
   // Creates the memory. `fd` is the socket that is later passed to welcome(). `memory` is the
-  // reservation of everything that Control::memory_of() counts. Throws OUT_OF_MEMORY.
+  // reservation of everything that Drafts::memory_of() counts. Throws OUT_OF_MEMORY.
   ServerConnection(uint64_t id, int fd, const PeerCredentials& peer, const Grant& grant,
                    const ServerContext& context, Reservation memory);
 

@@ -194,7 +194,7 @@ void EngineThread::drain_now() noexcept {
 }
 
 bool EngineThread::is_drained(const ServerConnection& connection) const noexcept {
-  return draining_ == Drain::kAll || (draining_ == Drain::kOthers && !connection.is_direct);
+  return drains(draining_, connection.is_direct);
 }
 
 int64_t EngineThread::tick(int64_t now, int64_t max_run_ns, bool* has_overrun) noexcept {

@@ -37,6 +37,9 @@ class EngineOwner {
 
 // Which connections drain: kOthers are those of other processes (see Server::drain_others()).
 enum class Drain { kNone, kOthers, kAll };
+constexpr bool drains(Drain which, bool is_direct) noexcept {
+  return which == Drain::kAll || (which == Drain::kOthers && !is_direct);
+}
 
 class EngineThread {
  public:
