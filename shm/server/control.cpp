@@ -5,15 +5,14 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <memory>
 #include <utility>
 
 #include "base/dtype.h"
@@ -96,16 +95,19 @@ Control::Control(Service service, Handler* handler, ServerOptions options)
       log_(options_.log),
       budget_(options_.max_memory, memory_of_user(options_)),
       context_{&service_, handler, &options_, &log_, &budget_},
-      admission_(options_.allowed_uids, options_.group),
       limits_(check(service_, options_)),
       started_ns_(now_ns()),
       introduction_(service_, limits_, options_.timeout_ns),
-      ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       engines_(options_.max_run_ns),
       refusals_(&log_),
       quotas_(options_.max_connections, options_.max_connections_per_user),
       connections_(&log_, &budget_, &poller_, &tasks_, &engines_, &quotas_),
-      drafts_(&context_, &introduction_, &drain_, &tasks_, &quotas_, &refusals_, &connections_) {
+      drafts_(&context_, &introduction_, &drain_, &tasks_, &quotas_, &refusals_, &connections_),
+      supervisor_(&log_, &poller_, &budget_),
+      hellos_(options_.max_connections_per_user, &refusals_),
+      half_open_(options_, &log_, &poller_, &supervisor_, &refusals_, &hellos_),
+      listeners_(&log_, &poller_, &refusals_),
+      ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   usable_cpus();  // reads files, which a confined process cannot do later
   if (!ended_fd_) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot create a server", errno);
   poller_.watch(tasks_.fd(), EPOLLIN, Source::kTasks, 0);
@@ -122,13 +124,7 @@ void Control::listen(std::string_view address, bool accepts) {
   if (drains(drain_, false)) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
   tasks_.run([this, listener, accepts] {
     if (drains(drain_, false)) return;
-    const int fd = listener->fd();
-    listeners_.reserve(listeners_.size() + 1);
-    if (accepts) poller_.watch(fd, EPOLLIN, Source::kListener, static_cast<uint64_t>(fd));
-    else held_listeners_.push_back(fd);
-    log_.log(LogLevel::kInfo, "server.listening",
-             [&](Facts& facts) { facts.text("path", listener->path()); });
-    listeners_.push_back(std::move(*listener));
+    listeners_.add(std::move(*listener), accepts);
     is_ready_ = accepts;
   });
 }
@@ -136,15 +132,8 @@ void Control::listen(std::string_view address, bool accepts) {
 void Control::accept() {
   if (drains(drain_, false)) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
   tasks_.run([this] {
-    for (; !held_listeners_.empty(); held_listeners_.pop_back()) {
-      const int fd = held_listeners_.back();
-      poller_.watch(fd, EPOLLIN, Source::kListener, static_cast<uint64_t>(fd));
-      is_ready_ = true;
-    }
-    if (!held_control_) return;
-    poller_.watch(held_control_.fd(), EPOLLIN | EPOLLRDHUP, Source::kSupervisor, 0);
-    control_ = std::move(held_control_);
-    is_ready_ = true;
+    while (listeners_.watch_next()) is_ready_ = true;
+    if (supervisor_.watch_held()) is_ready_ = true;
   });
 }
 
@@ -160,9 +149,9 @@ void Control::attach(Fd fd, bool is_direct) {
   tasks_.post([this, shared, is_direct] {
     if (!is_direct) is_ready_ = !drains(drain_, false);
     try {
-      admit_socket({std::move(*shared), {}, is_direct});
+      half_open_.add(next_id_++, std::move(*shared), is_direct);
     } catch (...) {
-      sent_load_ = UINT64_MAX;  // the parent has counted this connection
+      supervisor_.send_load_again();  // it has counted this connection
       throw;
     }
   });
@@ -175,14 +164,10 @@ void Control::control(Fd fd, int64_t drain_ns, bool accepts) {
   auto shared = std::make_shared<Socket>(std::move(fd));
   tasks_.run([this, shared, drain_ns, accepts] {
     if (is_draining()) return;
-    if (accepts) poller_.watch(shared->fd(), EPOLLIN | EPOLLRDHUP, Source::kSupervisor, 0);
-    (accepts ? control_ : held_control_) = std::move(*shared);
-    control_drain_ns_ = drain_ns;
+    supervisor_.set(std::move(*shared), drain_ns, accepts);
     is_ready_ = accepts;
   });
 }
-
-std::string Control::status() const { return count().json(); }
 
 void Control::drain_others() noexcept {
   is_drain_of_others_wanted_ = true;
@@ -225,7 +210,6 @@ void Control::note_one_shot() noexcept { connections_.note_one_shot(); }
 
 void Control::run() {
   pthread_setname_np(pthread_self(), "sidecall-ctl");
-  spare_.reset(eventfd(0, EFD_CLOEXEC));
   while (!is_stop_wanted_) {
     Poller::Event events[Poller::kMaxEvents];
     const int count = poller_.wait(events, wait_ms(now_ns()));
@@ -241,25 +225,25 @@ void Control::run() {
         log_.run_logging_errors([&] { dispatch(event); });
       }
     }
-    for (int i = 0; i < num_ready; ++i)
-      log_.run_logging_errors([&] { accept_all(ready_listeners[i]); });
-    if (is_drain_of_others_wanted_.exchange(false)) {
-      is_ready_ = false;
-      if (!is_draining()) drain_ = Drain::kOthers;
-      stop_accepting();
-      engines_.drain(Drain::kOthers);
+    for (int i = 0; i < num_ready; ++i) {
+      log_.run_logging_errors([&] {
+        listeners_.accept_all(ready_listeners[i], [this](Socket socket) {
+          half_open_.add(next_id_++, std::move(socket), false);
+        });
+      });
     }
+    if (is_drain_of_others_wanted_.exchange(false)) begin_drain_of_others();
     if (is_drain_wanted_) begin_wanted_drain();
-    answer_arrived(is_draining() ? INT_MAX : kMaxAnswers);
+    answer_hellos(is_draining() ? INT_MAX : kMaxAnswers);
     const int64_t now = now_ns();
-    expire_half_open(now);
-    if (is_paused_ && now >= paused_until_ns_) pause_listeners(false);
+    half_open_.expire(now);
+    listeners_.resume(now);
     log_.run_logging_errors([&] { tick(now); });
     drafts_.finish_large();
     connections_.reap_retired();
     log_.run_logging_errors([&] { drafts_.retry(now); });
     connections_.reclaim_one_shots(now);
-    send_load();
+    supervisor_.send_load(load());
     if (now >= log_.report_due_ns()) log_.report();
     check_drain(now);
   }
@@ -277,9 +261,9 @@ void Control::dispatch(const Poller::Event& event) {
       for (const auto& task : tasks_.take()) log_.run_logging_errors(task);
       return;
     case Source::kSupervisor:
-      return read_control();
+      return read_supervisor();
     case Source::kHalfOpen:
-      return static_cast<void>(read_hello(event.number));
+      return static_cast<void>(half_open_.read(event.number));
     case Source::kConnection:
       return connections_.handle_death(event.number);
     case Source::kListener:
@@ -288,12 +272,12 @@ void Control::dispatch(const Poller::Event& event) {
 }
 
 int Control::wait_ms(int64_t now) {
-  if (!arrived_.empty()) return 0;
+  if (!hellos_.is_empty()) return 0;
   int64_t until = log_.report_due_ns();
   if (engines_.is_active()) until = std::max(engines_.next_tick_ns(), now);
-  if (!half_open_.empty()) until = std::min(until, half_open_.begin()->second.deadline_ns);
-  if (is_paused_) until = std::min(until, paused_until_ns_);
-  if (control_ && sent_load_ != load()) until = std::min(until, now + kLoadRetry);
+  until = std::min(until, half_open_.deadline_ns());
+  until = std::min(until, listeners_.paused_until_ns());
+  if (supervisor_.must_send(load())) until = std::min(until, now + kLoadRetry);
   until = std::min(until, std::max(drafts_.retry_due_ns(), now));
   until = std::min(until, std::max(connections_.reclaim_due_ns(), now));
   if (is_draining() && !engines_.is_cut_off() && quotas_.num_connections() > 0)
@@ -308,6 +292,66 @@ void Control::tick(int64_t now) {
   const bool is_long = activity.is_busy(now, options_.unready_after_ns / 2);
   activity.num_waiting.store(is_long ? connections_.count_queued() : 0, std::memory_order_relaxed);
 }
+
+// ---- HELLO and the control socket ----
+
+void Control::answer_hellos(int most) {
+  for (int i = 0; i < most && !hellos_.is_empty(); ++i) {
+    HelloQueue::Arrived arrived = hellos_.take();
+    log_.run_logging_errors([&] { answer(std::move(arrived)); });
+    supervisor_.send_load_again();  // it has counted this connection, even if it is refused
+  }
+}
+
+void Control::answer(HelloQueue::Arrived arrived) {
+  Accepted& accepted = arrived.accepted;
+  Grant grant;
+  try {
+    grant = parse_hello(arrived.hello.data(), arrived.hello.size(), limits_);
+    if (grant.kind == kStatus) return send_status(&accepted.socket);
+    if (drains(drain_, accepted.is_direct))
+      throw Error(SIDECALL_UNREACHABLE, "the server is shutting down");
+    if (grant.kind == kOpen) return introduction_.send_manifest(&accepted.socket);
+    quotas_.check(accepted.peer);
+  } catch (const Error& error) {
+    return refusals_.refuse(std::move(accepted), error.status, error.message);
+  }
+  drafts_.add(next_id_++, std::move(accepted), grant);
+}
+
+void Control::send_status(Socket* socket) {
+  const std::string json = status_answer(status(), options_);
+  const Fd file = make_sealed_file(json);
+  FileMessage message{};
+  std::memcpy(message.magic, kMagic, sizeof(kMagic));
+  message.version = kVersion;
+  message.kind = kStatusAnswer;
+  message.first = json.size();
+  const int fd = file.get();
+  socket->send(&message, sizeof(message), &fd, 1);
+}
+
+void Control::read_supervisor() {
+  SupervisorLink::Message message = supervisor_.read();
+  switch (message.kind) {
+    case SupervisorLink::Message::kNone:
+      return;
+    case SupervisorLink::Message::kHungUp:
+      return begin_drain(Deadline::after(supervisor_.drain_ns()));
+    case SupervisorLink::Message::kConnection:
+      break;
+  }
+  try {
+    attach(std::move(message.connection), false);
+  } catch (...) {
+    supervisor_.send_load_again();  // it has counted this connection
+    throw;
+  }
+}
+
+// ---- Status ----
+
+std::string Control::status() const { return count().json(); }
 
 bool Control::is_stalled() const noexcept {
   const Activity& activity = budget_.activity();
@@ -326,12 +370,12 @@ Status Control::count() const {
   status.is_ready = is_ready_ && !is_stalled();
   status.is_draining = drains(drain_, false);
   status.is_verified = service_.is_verified;
-  status.half_open = num_half_open_ + num_waiting_;
-  status.accepted = accepted_.value();
+  status.half_open = half_open_.count() + hellos_.count();
+  status.accepted = half_open_.num_accepted();
   status.refused = refusals_.count();
   status.log_suppressed = log_.num_suppressed();
   status.log_dropped = log_.num_dropped();
-  status.violations = violations_.value();
+  status.violations = half_open_.num_violations();
   status.memory_limit_bytes = options_.max_memory;
   engines_.add_to(&status);
   connections_.add_to(&status);
@@ -339,6 +383,13 @@ Status Control::count() const {
 }
 
 // ---- The end ----
+
+void Control::begin_drain_of_others() noexcept {
+  is_ready_ = false;
+  if (!is_draining()) drain_ = Drain::kOthers;
+  stop_accepting();
+  engines_.drain(Drain::kOthers);
+}
 
 void Control::begin_wanted_drain() {
   const std::lock_guard<std::mutex> lock(end_mutex_);
@@ -358,12 +409,8 @@ void Control::begin_drain(Deadline deadline) noexcept {
 }
 
 void Control::stop_accepting() noexcept {
-  for (const Listener& listener : listeners_) poller_.unwatch(listener.fd());
-  listeners_.clear();
-  held_listeners_.clear();
-  held_control_.close();
-  if (control_) poller_.unwatch(control_.fd());
-  control_.close();
+  listeners_.close();
+  supervisor_.close();
 }
 
 void Control::check_drain(int64_t now) {
@@ -375,9 +422,8 @@ void Control::check_drain(int64_t now) {
 }
 
 void Control::end(bool all_answered) {
-  answer_arrived(INT_MAX);
-  half_open_.clear();
-  num_half_open_ = 0;
+  answer_hellos(INT_MAX);
+  half_open_.close();
   {
     const std::lock_guard<std::mutex> lock(end_mutex_);
     if (has_ended_) return;
