@@ -50,7 +50,6 @@ LARGE_FOLDERS = {
     "bindings/go",
     "bindings/java/src/main/java/dev/sidecall",
     "docs/decisions",
-    "shm/server",
 }
 # The patterns are written in pieces, so that they do not match this file.
 FORBIDDEN = {

@@ -33,7 +33,7 @@ class TestEngine final : public Engine {
     spec.name = "y";
     outputs->assign(1, spec);
   }
-  std::unique_ptr<ExecutionContext> bind(bool /*lends_connection*/) const override {
+  std::unique_ptr<ExecutionContext> make_context(bool /*lends_connection*/) const override {
     return std::make_unique<TestContext>(run_time_, generation_);
   }
   std::string version() const override { return label_; }
