@@ -39,7 +39,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 # with -j, that value is kept.
 parallel = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j3)
 
-.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench report bench-quick bench-batch bench-network-setup bench-serving bench-balancing bench-capacity bench-cold-start bench-file-only bench-lambda bench-images bench-% image rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
+.PHONY: help setup native net build build-with-net demo demo-all demo-setup docs test test-setup test-long test-long-setup test-c test-python test-node test-rust test-go test-java lint tidy format sanitize fuzz fuzz-long verify faults exits anomalies soak coverage parity bench report bench-quick bench-batch bench-network-setup bench-serving bench-balancing bench-capacity bench-cold-start bench-file-only bench-lambda bench-images bench-% image rollout package package-go package-java package-natives package-net package-node package-python package-rust package-setup clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -302,7 +302,10 @@ test-go: net $(BUILD)/.system-go $(VENV)/.package ## check and test the Go modul
 test-java: net $(BUILD)/.system-maven $(VENV)/.package ## check and test the Java module
 	@$(with_onnxruntime) tools/test_java.sh $(BUILD)
 
-test-long: setup $(BUILD)/.system-jackson $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(BUILD)/.system-deploy $(VENV)/.browser $(VENV)/.deploy $(VENV)/.torch $(BUILD)/lambda/.created $(VENV)/.clusters test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
+# What only the long tests need.
+test-long-setup: setup $(BUILD)/.system-rust $(BUILD)/.system-maven $(BUILD)/.system-jackson $(BUILD)/.system-soak $(BUILD)/.system-browser $(BUILD)/.system-grpc-clients $(BUILD)/.system-deploy $(VENV)/.browser $(VENV)/.deploy $(VENV)/.torch $(BUILD)/lambda/.created $(VENV)/.clusters
+
+test-long: test-long-setup test-rust test-go test-java ## run the tests that take long: Rust, Go, Java, packages, benchmarks, exits, and short forms of anomalies and soak
 	@$(BIN)/python -m pytest $(pytest_options) -m long
 
 lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI
