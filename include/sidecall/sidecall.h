@@ -2,17 +2,43 @@
  *
  * Each part needs only the parts before it, so read as far as you need:
  *
- *   1. The smallest program     opening a model and a call
+ *   1. Models and calls         opening and closing them
  *   2. Records                  set features, run, read columns; or JSON text
  *   3. The model                its features, columns and tensors, its contract, its golden rows
  *   4. Tensors                  whole inputs and outputs, without copies
  *   5. Asynchronous runs        queues: submit, take, cancel; event loops
- *   6. Other processes          what differs for a model that a server runs
+ *   6. Remote models            what differs for a model that a server runs
  *   7. Errors                   statuses, faults, the error struct
  *   8. Versions and the engine  what is loaded
  *
  * Further headers: sidecall.hpp (the same in C++17), server.h (offers a model to other processes),
  * binding.h (functions that only bindings for other languages need).
+ *
+ * A complete program:
+ *
+ *   #include <sidecall/sidecall.h>
+ *   #include <stdio.h>
+ *
+ *   int main(void) {
+ *     sidecall_error err = SIDECALL_ERROR_INIT;
+ *     sidecall_model *model = NULL;
+ *     sidecall_call *call = NULL;
+ *     double fraud = 0;
+ *     int failed = sidecall_model_open("fraud.onnx", NULL, &model, &err) ||
+ *                  sidecall_call_open(model, 1, &call, &err);  // a workspace for 1 row
+ *     if (!failed) {
+ *       int32_t amount = sidecall_model_feature(model, "amount");  // look names up once
+ *       int32_t column = sidecall_model_column(model, "probabilities.fraud");
+ *       failed = sidecall_call_set_f64(call, 0, amount, 12.5, &err) ||
+ *                sidecall_call_run(call, -1, &err) ||
+ *                sidecall_call_get_f64(call, 0, column, &fraud, &err);
+ *     }
+ *     if (failed) fprintf(stderr, "%s\n", err.message);
+ *     else printf("%f\n", fraud);
+ *     sidecall_call_close(call);
+ *     sidecall_model_close(model);
+ *     return failed;
+ *   }
  *
  * Terms:
  *
@@ -81,12 +107,12 @@
  *             do not copy them.
  * Time        Nanoseconds in int64_t. A timeout of -1 waits forever for a local model, and 30
  *             seconds for a remote one.
- * Routes      A path or a file: URI opens a local model, which runs in this process. shm: and exec:
- *             URIs open a remote model, which runs in another process of this host, over shared
- *             memory; http: and grpc: URIs one that runs on another host, by the Open Inference
- *             Protocol. Everything below holds for all, including errors and their texts;
- *             differences are stated. After a restart of the server the next run connects again and
- *             keeps its inputs.
+ * Routes      A path or a file: URI opens a local model, which runs in this process. All other URIs
+ *             open a remote model, which a server runs: shm: and exec: a server on this host, over
+ *             shared memory; http: and grpc: a server on any host, by the Open Inference Protocol.
+ *             Everything below holds for every route, including errors and their texts, unless it
+ *             says "local", "remote", "over shared memory" or "over a network". After a restart of
+ *             the server the next run connects again and keeps its inputs.
  * Exit        A program may end while runs are in progress, pending or given up: by return from
  *             main, exit(), quick_exit() or a signal. The threads of the library work on until the
  *             process is gone, and nothing that they use is destroyed before that. The child
@@ -113,34 +139,11 @@
 extern "C" {
 #endif
 
-/* ==== 1. The smallest program ==================================================================
+/* ==== 1. Models and calls ======================================================================
  *
- *   #include <sidecall/sidecall.h>
- *   #include <stdio.h>
- *
- *   int main(void) {
- *     sidecall_error err = SIDECALL_ERROR_INIT;
- *     sidecall_model *model = NULL;
- *     sidecall_call *call = NULL;
- *     double fraud = 0;
- *     int failed = sidecall_model_open("fraud.onnx", NULL, &model, &err) ||
- *                  sidecall_call_open(model, 1, &call, &err);  // a workspace for 1 row
- *     if (!failed) {
- *       int32_t amount = sidecall_model_feature(model, "amount");  // look names up once
- *       int32_t column = sidecall_model_column(model, "probabilities.fraud");
- *       failed = sidecall_call_set_f64(call, 0, amount, 12.5, &err) ||
- *                sidecall_call_run(call, -1, &err) ||
- *                sidecall_call_get_f64(call, 0, column, &fraud, &err);
- *     }
- *     if (failed) fprintf(stderr, "%s\n", err.message);
- *     else printf("%f\n", fraud);
- *     sidecall_call_close(call);
- *     sidecall_model_close(model);
- *     return failed;
- *   }
- *
- * Open a model once and keep it. A call is a workspace for a number of rows; use it again for every
- * run. */
+ * The program at the top of this file needs only the functions of this part, and one function of
+ * part 2 for each feature and each column. Open a model once and keep it. A call is a workspace for
+ * a number of rows; use it again for every run. */
 
 typedef int32_t sidecall_status;                /* SIDECALL_OK or why a function failed: part 7 */
 typedef struct sidecall_error sidecall_error;   /* part 7 */
@@ -378,9 +381,10 @@ SIDECALL_API sidecall_status sidecall_call_clear(sidecall_call *call, sidecall_e
  * timeout_ns  more than 0, or -1.
  *             Local: -1 waits forever and costs nothing. A deadline is checked between graph nodes;
  *             a run that completes late still succeeds.
- *             Remote: -1 is the timeout of the server, 30 seconds by default. A deadline is exact,
- *             whatever the other process does. If that process still uses the memory of the call
- *             after a TIMEOUT, the next run first waits for it, within its own deadline.
+ *             Remote: -1 is 30 seconds, or over shared memory what the server has set instead
+ *             (sidecall_server_options.timeout_ns). A deadline is exact, whatever the server does.
+ *             Over shared memory, the server may still use the memory of the call after a TIMEOUT:
+ *             the next run then waits for it first, within its own deadline.
  *
  * Before the engine starts, the values are checked, including those of tensors that were given
  * whole. The checks find missing values in features that are not nullable, numbers that the model
@@ -399,7 +403,7 @@ SIDECALL_API sidecall_status sidecall_call_clear(sidecall_call *call, sidecall_e
  * Errors: INVALID_ARGUMENT (timeout_ns is 0 or below -1), MISSING_INPUT, SHAPE_MISMATCH (inputs
  * disagree), MISSING_VALUE, OUT_OF_RANGE, UNKNOWN_CATEGORY, REFUSED, TIMEOUT, CANCELLED, ENGINE,
  * OUT_OF_MEMORY, BUSY; DTYPE_MISMATCH and INVALID_STRING if a set function refused a value; for
- * remote models also PEER_DIED (the process died during this run; a run that it had not
+ * remote models also PEER_DIED (the server died during this run; a run that it had not
  * begun is sent to the restarted server), UNREACHABLE, CONTRACT_CHANGED (open the model again),
  * DENIED, PROTOCOL, FORKED. */
 SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t timeout_ns,
@@ -859,8 +863,8 @@ typedef struct sidecall_view {
   const int64_t *offsets;     /* string tensors only; otherwise NULL */
 } sidecall_view;
 
-/* The memory may be read but not written: the output lies in the memory of another process, and a
- * write there crashes the program. */
+/* The memory may be read but not written: the output lies in memory that a server shares with this
+ * process, and a write there crashes the program. */
 #define SIDECALL_VIEW_READ_ONLY 1
 
 #ifdef __cplusplus
@@ -903,8 +907,8 @@ SIDECALL_API sidecall_status sidecall_call_input(sidecall_call *call, int32_t in
  * run the view has the values, which are valid until the next run. If the shape follows from the
  * inputs, the memory stays where it is until a shape changes, the output is bound, or a run fails.
  *
- * Large outputs of a remote model may lie in the memory of the other process. They stay readable
- * whatever happens to that process, but must not be written (SIDECALL_VIEW_READ_ONLY in `flags`).
+ * Over shared memory, large outputs may lie in memory of the server. They stay readable whatever
+ * happens to the server, but must not be written (SIDECALL_VIEW_READ_ONLY in `flags`).
  *
  * Errors: UNKNOWN_NAME (output is -1), INVALID_ARGUMENT, SHAPE_MISMATCH (inputs disagree), BUSY. */
 SIDECALL_API sidecall_status sidecall_call_output(sidecall_call *call, int32_t output,
@@ -1045,11 +1049,11 @@ typedef struct sidecall_queue sidecall_queue;
 
 typedef struct sidecall_queue_options {
   uint32_t struct_size;
-  /* How many runs may be submitted and not taken yet, HELD runs included; 16384 by default, at most
-   * 1 048 576. */
+  /* How many runs may be submitted and not taken yet, HELD runs included: 1 to 1 048 576; 16384 by
+   * default. */
   int32_t capacity;
-  /* How many runs of each model may be under way at the same time; 128 by default. Further runs of
-   * this model wait in the queue. */
+  /* How many runs of each model may be under way at the same time: 1 to 1 048 576; 128 by default.
+   * Further runs of this model wait in the queue. */
   int32_t max_started;
   int32_t reserved;
 } sidecall_queue_options;
@@ -1217,25 +1221,26 @@ SIDECALL_API void sidecall_model_give_call(const sidecall_model *model, sidecall
  * the model: from each run of a queue, and from every 64th of sidecall_call_run. Cannot fail. */
 SIDECALL_API int64_t sidecall_call_expected_ns(const sidecall_call *call);
 
-/* ==== 6. Other processes =======================================================================
+/* ==== 6. Remote models =========================================================================
  *
- * A model that another process of this host serves is opened by another URI; everything else stays
- * the same. What differs:
+ * A model that a server runs is opened by another URI; everything else stays the same. What differs
+ * for every remote model:
  *
  * - Opening and runs may fail with UNREACHABLE, DENIED, PROTOCOL, PEER_DIED and CONTRACT_CHANGED. A
  *   run that the server had not begun is sent to the restarted server; PEER_DIED means that the
- *   server had begun it.
- * - The deadline of a run is exact. -1 means the timeout of the server, 30 seconds by default
- *   (sidecall_server_options.timeout_ns).
- * - options.wait_ns says how long to wait for a server that is starting or restarting.
- * - Large outputs may be read-only (SIDECALL_VIEW_READ_ONLY).
+ *   server may have begun it.
+ * - The deadline of a run is exact, and -1 stands for 30 seconds (see sidecall_call_run).
+ * - options.wait_ns says how long opening waits for a server that is starting.
  * - After fork() the child cannot use the model: FORKED.
  *
- * http: and grpc: URIs call a server on another host by the Open Inference Protocol. A call then
- * owns the memory of its tensors. The memory of a run that was given up is free at once, because
- * the request was copied. A run may fail with UNREACHABLE at any time, because each one needs a
- * connection; connections are kept and shared. libsidecall-net.so is loaded when the first such
- * model is opened.
+ * Over shared memory (shm: and exec:), a call keeps its connection, and its inputs lie in memory
+ * that the server reads too. Large outputs may be read-only (SIDECALL_VIEW_READ_ONLY).
+ * options.wait_ns also says how long a run waits for a server that is restarting.
+ *
+ * Over a network (http: and grpc:), a call owns the memory of its tensors. The memory of a run that
+ * was given up is free at once, because the request was copied. Connections are kept, and all calls
+ * share them. A run may fail with UNREACHABLE at any time, because each run needs a connection.
+ * libsidecall-net.so is loaded when the first such model is opened.
  *
  * exec: URIs start the server as a child process, and need options.allow_exec:
  *
