@@ -113,8 +113,8 @@ def test_the_folder_for_sockets_is_the_one_that_servers_use(sidecall, jobs, tmp_
         assert "shm:fraud\n" in sidecall("doctor").out
     folder.chmod(0o777)
     assert (
-        f"{folder}: expected a folder that only its user may change, got one that others may change\n"
-        in sidecall("doctor").out
+        f"{folder}: expected a folder that only its user may change, but others may change it: "
+        "use chmod 700\n" in sidecall("doctor").out
     )
 
 

@@ -48,7 +48,7 @@ add = ml("TreeEnsembleRegressor", 3, (FLOAT,), **one_target)
 nan = [np.nan, 1.0]
 add(UNSUPPORTED, "no NaN", REAL, aggregate_function="MIN", target_weights=nan, answers=True)
 add(UNSUPPORTED, "no NaN", REAL, aggregate_function="MAX", n_targets=2, answers=True)
-add(FILE, "expected BRANCH_LEQ", REAL, nodes_modes=["BRANCH_MEMBER"] * 3, answers=None)
+add(FILE, "expected only BRANCH_LEQ", REAL, nodes_modes=["BRANCH_MEMBER"] * 3, answers=None)
 values = {"nodes_values": None, "nodes_values_as_tensor": np.array([0.5, 0, 0])}
 add(UNSUPPORTED, f"{NO_TYPE} float32", REAL, **values, answers=None)
 add(UNSUPPORTED, f"{NO_TYPE} int64", WHOLE)

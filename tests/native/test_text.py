@@ -258,9 +258,12 @@ FAULTS: list[tuple[str, ModelProto]] = [
     ("expected attribute 'stop_words', got none", kept_words(stop_words=None)),
     ("expected attribute 'otherwise', got none", kept_words(otherwise=None)),
     ("expected attribute 'spaces', got none", characters(spaces=None)),
-    ("attribute 'gram_tokens': expected UTF-8", kept_words(gram_tokens=["a", b"\xff", "a", "b"])),
-    ("attribute 'stop_words': expected UTF-8", kept_words(stop_words=[b"\xed\xa0\x80"])),
-    ("attribute 'replacements': expected UTF-8", kept_words(replacements=[b"\xc3"] * 27)),
+    (
+        "attribute 'gram_tokens': the text is not UTF-8",
+        kept_words(gram_tokens=["a", b"\xff", "a", "b"]),
+    ),
+    ("attribute 'stop_words': the text is not UTF-8", kept_words(stop_words=[b"\xed\xa0\x80"])),
+    ("attribute 'replacements': the text is not UTF-8", kept_words(replacements=[b"\xc3"] * 27)),
     ("an unexpected type", kept_words(gram_starts="text")),
     ("an unexpected type", kept_words(token=["[a-z]+"])),
     ("an unexpected type", kept_words(longest_gram=[2])),
@@ -291,7 +294,7 @@ FAULTS: list[tuple[str, ModelProto]] = [
     ("all characters that change", kept_words(special="[a]")),
     ("'spaces': expected single characters", characters(spaces=["  "])),
     *(
-        ("expected a character class that this engine can read", kept_words(token=token))
+        ("this engine reads only character classes", kept_words(token=token))
         for token in (
             "",
             "[",
@@ -411,7 +414,7 @@ def test_bytes_that_are_not_utf8_are_refused_by_both_engines():
         model.graph.initializer.append(text)
 
     model = edited(make_constant)
-    assert "expected texts in UTF-8" in str(refused(model))
+    assert "the text is not UTF-8" in str(refused(model))
     with pytest.raises(Refused, match="invalid utf8"):
         OnnxRuntime(model.SerializeToString()).run({})
 

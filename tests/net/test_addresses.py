@@ -325,7 +325,7 @@ def test_one_server_with_another_model_is_an_error(route: str, record: dict) -> 
         model.predict(record)
         peer.model_id = "b" * 64
         for _ in range(3):
-            with pytest.raises(errors.ContractChanged, match="the model that was opened"):
+            with pytest.raises(errors.ContractChanged, match="now has another model"):
                 model.predict(record)
     peer.close()
 

@@ -39,8 +39,9 @@ bool parse(const Command& self, std::vector<std::string> words, LambdaOptions* o
       "In Lambda, this command is the program of a function, a custom runtime: it needs\n"
       "no Python. An event is a record, a list of records, or a request of API Gateway\n"
       "or of a function URL whose body is one of these. It opens the model and runs its\n"
-      "golden rows before the first event. A program with the name bootstrap is this\n"
-      "command: that name is what Lambda starts. docs/deployment/lambda.md describes it all.");
+      "golden rows before the first event. Lambda starts a program with the name\n"
+      "bootstrap; under that name, this program runs this command. The page\n"
+      "docs/deployment/lambda.md describes it all.");
   CLI::App& app = arguments.app;
   app.add_option("MODEL", options->uri,
                  "a model file (default: the handler of the function, a file in its folder)")

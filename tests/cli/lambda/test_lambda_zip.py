@@ -204,7 +204,9 @@ def test_a_command_that_is_no_program_is_refused(jobs, tmp_path):
     good = library(tmp_path, "libc.so.6").read_bytes()
     for content in [b"#!/bin/sh\n", good[:100]]:
         (tmp_path / "command").write_bytes(content)
-        with pytest.raises(lambda_zip.LambdaZipError, match=r"command: expected .*ELF file, got"):
+        with pytest.raises(
+            lambda_zip.LambdaZipError, match=r"command: (the file is not .*|expected an )ELF file"
+        ):
             write(tmp_path, tmp_path / "command", engine="native")
 
 

@@ -63,7 +63,7 @@ def test_a_certificate_that_is_replaced(start: Start, tmp_path: Path) -> None:
     new_cert, new_key = second.issue("localhost")
     shutil.copy(new_cert, cert)  # does not fit the key
     (event,) = own.await_events("server.certificate_failed")
-    assert "key: expected the key of the certificate" in event["reason"]
+    assert "key: the file is not the key of the certificate" in event["reason"]
     assert is_served(own, first) and not is_served(own, second)
     labels = f'{{at="{own.at["http"]}",file="certificate"}}'
     metrics = metrics_of(own, first)
