@@ -1,6 +1,6 @@
 """Converters of feature_engine: imputers, encoders, selectors, wrappers and preprocessing.
 
-Transformers of numbers are in feature_engine_numbers.py.
+Transformers of numbers are in numbers.py.
 """
 
 from __future__ import annotations
