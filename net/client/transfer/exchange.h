@@ -72,7 +72,9 @@ class Exchange {
   std::vector<std::shared_ptr<Replica>> tried;  // the servers that failed
   // The servers that had closed a connection which we kept for reuse. Each may be tried once more.
   std::vector<std::shared_ptr<Replica>> ended;
-  std::string problems;  // of these servers: "a:8000: ...; b:8000: ..."
+  std::string problems;             // of these servers: "a:8000: ...; b:8000: ..."
+  Clock::time_point first_failure;  // of the servers in `tried`
+  bool is_second_round = false;     // all servers were tried once, and may be tried again
   int num_attempts = 0;
   bool may_have_run = false;  // a connection broke after the request was sent
   std::shared_ptr<Replica> answered_by;

@@ -28,6 +28,10 @@ constexpr size_t kMaxIdleHandles = 64;
 constexpr long kMaxConnections = 256;  // that are kept open without a request
 constexpr int kIdlePollMs = 60000;
 constexpr int kMaxRefusals = 5;  // of one request, by servers that refuse streams
+// A request tries all servers a second time if the first time took as long as this: on a busy
+// machine, or over a slow network, the first server may be back when the last one has ended.
+constexpr std::chrono::milliseconds kLongRound{10};
+constexpr std::chrono::seconds kLongestRound{1};  // otherwise the request would take too long
 constexpr size_t kMaxProblemBytes = 600;
 // libcurl ends a connection in the background after a transfer that did not end well.
 constexpr std::chrono::seconds kTidyTime{3};
@@ -386,9 +390,11 @@ class Loop {
     const auto& ended = exchange->ended;
     const bool may_try_anew =
         failed->was_kept && std::find(ended.begin(), ended.end(), replica) == ended.end();
+    const Clock::time_point now = Clock::now();
+    if (exchange->tried.empty()) exchange->first_failure = now;
     if (may_try_anew) exchange->ended.push_back(replica);
     else if (!is_bound) exchange->tried.push_back(replica);
-    const bool has_time = exchange->deadline > Clock::now();
+    const bool has_time = exchange->deadline > now;
     ReplicaPtr next;
     if (is_bound && may_try_anew && has_time) next = exchange->only;
     if (!is_bound && has_time) next = exchange->replicas->pick(exchange->tried);
@@ -397,6 +403,13 @@ class Loop {
         exchange->num_attempts < kMaxRefusals) {
       if (!is_bound) exchange->tried.clear();
       next = is_bound ? exchange->only : exchange->replicas->pick(exchange->tried);
+    }
+    const Clock::duration round = now - exchange->first_failure;
+    if (next == nullptr && failed->was_unsent && has_time && !is_bound &&
+        !exchange->is_second_round && round >= kLongRound && round <= kLongestRound) {
+      exchange->is_second_round = true;
+      exchange->tried.clear();
+      next = exchange->replicas->pick(exchange->tried);
     }
     const bool is_allowed = failed->was_unsent || (exchange->may_repeat && next != nullptr &&
                                                    exchange->replicas->take_repeat());
