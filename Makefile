@@ -320,6 +320,7 @@ lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check forma
 	$(BIN)/python tools/check_files.py
 	$(BIN)/python tools/check_names.py
 	$(BIN)/python tools/generate_names.py --check
+	CLANG_FORMAT=$(CLANG_FORMAT) $(BIN)/python tools/generate_options.py --check
 	$(BIN)/python tools/onnx_fields.py
 
 # TIDY_BASE=COMMIT checks the files that changed since that commit, TIDY=all checks every file.

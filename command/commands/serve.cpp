@@ -23,6 +23,7 @@
 #include "model/model.hpp"
 #include "python.hpp"
 #include "serve_needs.hpp"
+#include "serve_options.hpp"
 #include "terminal/output.hpp"
 #include "terminal/platform.hpp"
 #include "terminal/sandbox.hpp"
@@ -33,29 +34,9 @@ namespace {
 
 constexpr double kMebibyte = 1024.0 * 1024.0;
 
-struct ServeOptions {
-  ModelOptions model;
+struct ServeArguments : ServeOptions {
   std::string uri;
-  std::string at;                       // shm: address, or ""
-  std::vector<std::string> http, grpc;  // HOST:PORT or the path of a socket
-  std::string name, tokens, tls_cert, tls_key, tls_client_ca;
-  std::vector<std::string> host_names;
-  bool is_insecure = false;
-  std::string copy = "auto";
-  std::string group;
-  std::string level = "info";
-  std::string sandbox = "off";
-  std::vector<uint32_t> allow_uids;
-  int32_t threads = 1;
-  int32_t max_connections = 1024;
-  int32_t max_connections_per_user = 512;
-  double max_call_mib = 256;
-  double max_memory_mib = 4096;
-  double max_memory_per_user_mib = 0;  // 0: the default of the library
-  double timeout_s = 30;
-  double unready_after_s = 5;
-  double drain_s = 10;
-  bool as_json = false;
+  ModelOptions model;
 };
 
 struct ServerCloser {
@@ -113,7 +94,7 @@ int64_t group_id(const std::string& name) {
   return found->gr_gid;
 }
 
-bool parse(const Command& self, std::vector<std::string> words, ServeOptions& options) {
+bool parse(const Command& self, std::vector<std::string> words, ServeArguments& options) {
   Arguments arguments(self, "");
   auto& app = arguments.app;
   app.usage(
@@ -125,101 +106,10 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
                  "an .onnx file, app:model (an object of a Python module) or a pickle")
       ->required()
       ->option_text(" ");
-  CLI::Option* at = app.add_option("--at", options.at,
-                                   "address of the server: shm:NAME or shm:/path; required without "
-                                   "--http and --grpc, except "
-                                   "in a child process with SIDECALL_FD")
-                        ->option_text("ADDRESS");
-  app.add_option("--http", options.http,
-                 "also serve the Open Inference Protocol and records over HTTP; may be repeated")
-      ->option_text("HOST:PORT|/PATH")
-      ->allow_extra_args(false);
-  app.add_option("--grpc", options.grpc, "the same over gRPC; may be repeated")
-      ->option_text("HOST:PORT|/PATH")
-      ->allow_extra_args(false);
-  app.add_option("--name", options.name,
-                 "name of the model over HTTP and gRPC (default: the one in its contract)")
-      ->option_text("NAME");
-  app.add_option("--tls-cert", options.tls_cert, "certificate for TLS over HTTP and gRPC, as PEM")
-      ->option_text("FILE");
-  app.add_option("--tls-key", options.tls_key, "key of the certificate, as PEM")
-      ->option_text("FILE");
-  app.add_option("--tls-client-ca", options.tls_client_ca,
-                 "clients need a certificate of these authorities, as PEM")
-      ->option_text("FILE");
-  app.add_option("--tokens", options.tokens,
-                 "clients need one of the tokens in this file, one in each line")
-      ->option_text("FILE");
-  app.add_flag("--insecure", options.is_insecure,
-               "let anyone call over HTTP and gRPC who reaches an address beyond this host");
-  app.add_option("--allow-host", options.host_names,
-                 "another name under which clients reach this server over HTTP; may be repeated; "
-                 "'*' for any")
-      ->option_text("NAME")
-      ->allow_extra_args(false);
-  app.add_option("--threads", options.threads, "threads that run the model, 1 to 1024 (default: 1)")
-      ->check(whole_number(1, 1024))
-      ->option_text("N");
-  app.add_option("--allow-uid", options.allow_uids, "id of another user to admit; may be repeated")
-      ->check(whole_number(0, UINT32_MAX))
-      ->option_text("UID")
-      ->allow_extra_args(false);
-  app.add_option("--group", options.group, "group to admit, by name or number (default: none)")
-      ->option_text("GROUP");
-  app.add_option("--copy", options.copy,
-                 "auto (default): copy an input only if reading it in place is unsafe; "
-                 "always: copy every input")
-      ->check(one_of({"auto", "always"}))
-      ->option_text("WHEN");
-  app.add_option("--max-connections", options.max_connections,
-                 "connections at the same time, 1 to 1000000 (default: 1024)")
-      ->check(whole_number(1, 1000000))
-      ->option_text("N");
-  app.add_option("--max-connections-per-user", options.max_connections_per_user,
-                 "connections of one user, 1 to 1000000 (default: 512)")
-      ->check(whole_number(1, 1000000))
-      ->option_text("N");
-  app.add_option("--max-call", options.max_call_mib,
-                 "largest request or answer in MiB (default: 256)")
-      ->check(number_between(0.001, 1048576.0))
-      ->option_text("MIB");
-  app.add_option("--max-memory", options.max_memory_mib,
-                 "memory that all clients can make the server hold, in MiB (default: 4096)")
-      ->check(number_between(0.001, 1e9))
-      ->option_text("MIB");
-  app.add_option("--max-memory-per-user", options.max_memory_per_user_mib,
-                 "the limit for one user, in MiB (default: half of --max-memory if other users are "
-                 "admitted, else all of it)")
-      ->check(number_between(0.001, 1e9))
-      ->option_text("MIB");
-  app.add_option("--timeout", options.timeout_s, "deadline of calls that have none (default: 30)")
-      ->check(number_of_seconds())
-      ->option_text("SECONDS");
-  app.add_option("--unready-after", options.unready_after_s,
-                 "not ready if calls wait and no run has ended for this time (default: 5)")
-      ->check(number_of_seconds())
-      ->option_text("SECONDS");
+  add_serve_options(app, options);
   // Not shown: only a Python object has workers, which --max-run needs.
   std::string max_run;
   CLI::Option* const has_max_run = app.add_option("--max-run", max_run)->group("");
-  app.add_option("--drain-timeout", options.drain_s,
-                 "time for running calls to end after SIGTERM (default: 10)")
-      ->check(number_of_seconds())
-      ->option_text("SECONDS");
-  app.add_flag("--json-log", options.as_json, "write log lines as JSON");
-  app.add_option("--log-level", options.level,
-                 "lowest level to log: debug, info (default), warning or error")
-      ->check(one_of({"debug", "info", "warning", "error"}))
-      ->option_text("LEVEL");
-  // As a flag with a value, --sandbox takes no word of its own: the next word is the model.
-  app.add_flag(
-         "--sandbox", options.sandbox,
-         "once the golden rows have run, take files, network and other processes away from "
-         "the server; =require: fail if this system cannot (see docs/deployment/hardening.md)")
-      ->check(one_of({"on", "require"}))
-      ->transform(
-          [](const std::string& given) { return given == "true" ? std::string("on") : given; })
-      ->option_text("[=require]");
   add_engine_options(app, options.model);
   if (!arguments.parse(std::move(words))) return false;
   if (has_max_run->count() > 0)
@@ -227,7 +117,7 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
                   "serve: --max-run: expected a Python object with --workers, whose workers can be "
                   "replaced, got a file: --timeout and the deadlines of calls end its runs");
   const bool has_network = !options.http.empty() || !options.grpc.empty();
-  if (at->count() == 0 && !has_network && std::getenv("SIDECALL_FD") == nullptr)
+  if (options.at.empty() && !has_network && std::getenv("SIDECALL_FD") == nullptr)
     throw Failure(kUsage,
                   "serve: expected --at, --http or --grpc with an address, got nothing (see "
                   "sidecall serve --help)");
@@ -257,9 +147,9 @@ std::string network_address(const ServeOptions& options, const std::string& prot
     add("cert", options.tls_cert);
     add("key", options.tls_key);
     add("client_ca", options.tls_client_ca);
-    if (options.is_insecure) add("insecure", "yes");
+    if (options.insecure) add("insecure", "yes");
   }
-  for (const std::string& name : options.host_names) add("host", name);
+  for (const std::string& name : options.allow_host) add("host", name);
   return address;
 }
 
@@ -284,8 +174,8 @@ sidecall_server_options server_options(const ServeOptions& options, sidecall_log
   sidecall_server_options_init(&result);
   result.num_threads = options.threads;
   result.copy_inputs = options.copy == "always" ? SIDECALL_COPY_ALWAYS : SIDECALL_COPY_AUTO;
-  result.allow_uids = options.allow_uids.data();
-  result.num_allow_uids = static_cast<int32_t>(options.allow_uids.size());
+  result.allow_uids = options.allow_uid.data();
+  result.num_allow_uids = static_cast<int32_t>(options.allow_uid.size());
   result.group = group_id(options.group);
   result.max_connections = options.max_connections;
   result.max_connections_per_user = options.max_connections_per_user;
@@ -294,7 +184,7 @@ sidecall_server_options server_options(const ServeOptions& options, sidecall_log
   result.max_memory_bytes = static_cast<uint64_t>(options.max_memory_mib * kMebibyte);
   result.max_memory_per_user_bytes =
       static_cast<uint64_t>(options.max_memory_per_user_mib * kMebibyte);
-  result.drain_ns = static_cast<int64_t>(options.drain_s * 1e9);
+  result.drain_ns = static_cast<int64_t>(options.drain_timeout_s * 1e9);
   result.timeout_ns = static_cast<int64_t>(options.timeout_s * 1e9);
   result.unready_after_ns = static_cast<int64_t>(options.unready_after_s * 1e9);
   result.log = &log;
@@ -372,9 +262,9 @@ void start(sidecall_server* server) {
 }
 
 // What a confined server still needs, with the addresses in `options` resolved.
-Needs needs_of(ServeOptions* options, const sidecall_model* model) {
+Needs needs_of(ServeArguments* options, const sidecall_model* model) {
   Needs needs = needs_of_addresses(options->at, &options->http, &options->grpc,
-                                   &options->host_names, options->uri, model);
+                                   &options->allow_host, options->uri, model);
   add_read_folders("--tokens", options->tokens, &needs);
   add_read_folders("--tls-cert", options->tls_cert, &needs);
   add_read_folders("--tls-key", options->tls_key, &needs);
@@ -433,12 +323,12 @@ bool serve_to_the_end(const std::vector<Server>& servers, const std::string& at,
 
 int run_serve(const Command& self, std::vector<std::string> words) {
   if (is_for_python(words)) hand_over("sidecall.serving", self.name, words);
-  ServeOptions options;
+  ServeArguments options;
   if (!parse(self, std::move(words), options)) return kOk;
   sidecall_log_lines log;
   sidecall_log_lines_init(&log);
-  log.as_json = options.as_json ? 1 : 0;
-  log.least_level = level_of(options.level);
+  log.as_json = options.json_log ? 1 : 0;
+  log.least_level = level_of(options.log_level);
   sidecall_server_options known = server_options(options, log);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGHUP, SIG_IGN);  // tokens and certificates are read again without it

@@ -95,8 +95,8 @@ SIDECALL_API void sidecall_log_flush(int64_t timeout_ns);
  * max_memory_per_user_bytes. */
 typedef struct sidecall_server_options {
   uint32_t struct_size;
-  /* Number of threads that run the model, at most 1024; 0, the default, means one thread. Each has
-   * its share of the connections. */
+  /* Number of threads that run the model, at most 1024; 0 is 1. Each has its share of the
+   * connections. */
   int32_t num_threads;
   int32_t copy_inputs;        /* SIDECALL_COPY_* */
   /* Users that are admitted besides root and the user of the server. Read during open only. */
