@@ -74,8 +74,8 @@ FRONT_ENDS = (
 )
 MAY_NAME_SCHEMES = {
     "command/commands/doctor_machine.cpp",
-    "command/commands/serve.cpp",
-    "command/commands/serve_needs.cpp",
+    "command/commands/serve/serve.cpp",
+    "command/commands/serve/needs.cpp",
     "python/sidecall/serving/network.py",
 }
 

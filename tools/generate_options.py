@@ -1,6 +1,6 @@
 """Writes what `sidecall serve` takes from serving/options.json: generate_options.py [--check]
 
-From the table come the options of the native command (command/commands/serve_options.*), those of
+From the table come the options of the native command (command/commands/serve/options.*), those of
 the Python command (python/sidecall/serving/option_table.py), and the table in docs/serving.md. With
 --check it writes nothing, and fails if a file is not up to date; `make lint` does that.
 """
@@ -111,7 +111,7 @@ def cpp_check(row: Row) -> str:
 def cpp_source(rows: list[Row]) -> str:
     lines = [
         "// Written by tools/generate_options.py from serving/options.json.",
-        '#include "serve_options.hpp"\n',
+        '#include "options.hpp"\n',
         '#include "terminal/arguments.hpp"\n',
         "namespace sidecall::cli {\n",
         "void add_serve_options(CLI::App& app, ServeOptions& options) {",
@@ -214,8 +214,8 @@ def main() -> None:
     if not after:
         sys.exit(f"{PAGE}: expected the line {BEGIN.strip()} before the line {END.strip()}")
     files = {
-        ROOT / "command/commands/serve_options.hpp": formatted(clang_format, cpp_header(for_files)),
-        ROOT / "command/commands/serve_options.cpp": formatted(clang_format, cpp_source(for_files)),
+        ROOT / "command/commands/serve/options.hpp": formatted(clang_format, cpp_header(for_files)),
+        ROOT / "command/commands/serve/options.cpp": formatted(clang_format, cpp_source(for_files)),
         ROOT / "python/sidecall/serving/option_table.py": formatted(ruff, python_file(for_objects)),
         PAGE: before + BEGIN + markdown_table(rows) + END + after,
     }

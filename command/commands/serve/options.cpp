@@ -1,5 +1,5 @@
 // Written by tools/generate_options.py from serving/options.json.
-#include "serve_options.hpp"
+#include "options.hpp"
 
 #include "terminal/arguments.hpp"
 

@@ -1,5 +1,5 @@
-// Finds folders and ports of a server that confines itself; see serve_needs.hpp.
-#include "serve_needs.hpp"
+// Finds folders and ports of a server that confines itself; see needs.hpp.
+#include "needs.hpp"
 
 #include <netdb.h>
 #include <sys/socket.h>
