@@ -120,7 +120,27 @@ def test_a_trusted_pickle_is_served_with_its_data(command, at, tmp_path):
         (
             ["serving_parts:double", "--at", "AT", "--workers", "0"],
             1,
-            "workers: expected 1 or more",
+            "--workers: expected a whole number from 1 to 1024",
+        ),
+        (
+            ["serving_parts:double", "--at", "AT", "--threads", "0"],
+            1,
+            "--threads: expected a whole number from 1 to 1024, got '0'",
+        ),
+        (
+            ["serving_parts:double", "--at", "AT", "--timeout", "nan"],
+            1,
+            "--timeout: expected a positive number of seconds, got 'nan'",
+        ),
+        (
+            ["serving_parts:double", "--at", "AT", "--max-call", "1e99"],
+            1,
+            "--max-call: expected a number from 0.001 to 1.04858e+06, got '1e99'",
+        ),
+        (
+            ["serving_parts:double", "--at", "AT", "--copy", "never"],
+            1,
+            "--copy: expected auto or always, got 'never'",
         ),
         (
             ["serving_parts:double", "--at", "AT", "--nonsense"],
