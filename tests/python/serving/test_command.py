@@ -227,7 +227,8 @@ def test_parquet_without_pyarrow_gives_one_line(command, at, tmp_path, environme
 def test_exec_starts_a_program_that_serves(environment, tmp_path, monkeypatch):
     """No server runs yet: opening the model starts the server, and closing the model ends it."""
     (tmp_path / "served.py").write_text(
-        "import sidecall\ndef double(amount: float) -> float:\n    return 2 * amount\nif __name__ == '__main__':\n    sidecall.serve(double)\n"
+        "import sidecall\ndef double(amount: float) -> float:\n    return 2 * amount\n"
+        "if __name__ == '__main__':\n    sidecall.serve(double)\n"
     )
     monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])
     with sidecall.open(

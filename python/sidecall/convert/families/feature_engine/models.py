@@ -275,7 +275,8 @@ def wrapper(g: Conversion, model: Any, x: Frame) -> Frame:
         return columns.appended(inner.parts, model.variables_)
     if inner.width != len(model.variables_):
         raise g.refuse(
-            "its transformer returns another number of columns; use scikit-learn's ColumnTransformer"
+            "its transformer returns another number of columns; use scikit-learn's "
+            "ColumnTransformer"
         )
     return columns.replaced(list(model.variables_), inner)
 
@@ -288,8 +289,8 @@ def match_variables(g: Conversion, model: Any, x: Frame) -> Frame:
         or any(example.dtypes.get(name) != dtype for name, dtype in model.dtype_dict_.items())
     ):
         raise g.refuse(
-            "it changes the types of columns (match_dtypes=True); convert the columns before fit, and "
-            "leave match_dtypes at False"
+            "it changes the types of columns (match_dtypes=True); convert the columns before fit, "
+            "and leave match_dtypes at False"
         )
     names = list(model.feature_names_in_)
     given = list(names if example is None else example.columns)
