@@ -319,7 +319,7 @@ lint: build $(VENV)/.package $(VENV)/.tests $(BUILD)/.system-lint ## check forma
 	$(BIN)/python tools/check_includes.py
 	$(BIN)/python tools/check_files.py
 	$(BIN)/python tools/check_names.py
-	$(BIN)/python tools/generate_names.py --check
+	$(BIN)/python tools/generate_declarations.py --check
 	CLANG_FORMAT=$(CLANG_FORMAT) $(BIN)/python tools/generate_options.py --check
 	$(BIN)/python tools/onnx_fields.py
 

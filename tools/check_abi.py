@@ -38,14 +38,14 @@ def code_of(header: Path) -> str:
     return re.sub(r"^[ \t]*#(?:.*\\\n)*.*$", "", text, flags=re.MULTILINE)
 
 
+def functions_of(code: str) -> list[tuple[str, str, str]]:
+    """The functions that a header exports: the result, the name and the parameters of each."""
+    return re.findall(r"\bSIDECALL_API\b([^;(]*?)\b(\w+)\s*\(([^;{]*)\)\s*;", code)
+
+
 def declared_names(headers: list[Path]) -> list[str]:
     """The functions that the headers export, sorted."""
-    found = [
-        name
-        for header in headers
-        for name in re.findall(r"\bSIDECALL_API\b[^;(]*?\b(\w+)\s*\(", code_of(header))
-    ]
-    return sorted(found)
+    return sorted(name for header in headers for _, name, _ in functions_of(code_of(header)))
 
 
 def exported_names(library: Path) -> list[str]:

@@ -447,7 +447,7 @@ public final class Call implements AutoCloseable {
       w.begin(null);
       List<FeatureSpec> features = w.core.features;
       for (int i = 0; i < Math.min(values.size(), features.size()); ++i) {
-        Values.putAny(w, w.values + (long) Values.SIZE * i, values.get(i), features.get(i));
+        Values.putAny(w, w.values + (long) Header.Value.SIZE * i, values.get(i), features.get(i));
       }
       w.check(Native.setRow(w.call, row, 0, w.values, values.size(), w.error));
     } finally {
@@ -592,9 +592,9 @@ public final class Call implements AutoCloseable {
         }
       }
       long view = Tensor.of(texts, texts.length).toView(w);
-      long data = Memory.getLong(view + 24);
-      long bytes = Memory.getLong(view + 32);
-      long offsets = Memory.getLong(view + 40);
+      long data = Memory.getLong(view + Header.View.DATA);
+      long bytes = Memory.getLong(view + Header.View.DATA_BYTES);
+      long offsets = Memory.getLong(view + Header.View.OFFSETS);
       w.begin(null);
       long flags = copyFlags(w.textMemory(isMissing.length), isMissing);
       long count = countOf(texts.length, isMissing);
@@ -1021,7 +1021,7 @@ public final class Call implements AutoCloseable {
   public View input(int input) {
     enter();
     try {
-      Memory.putInt(w.scratch, View.SIZE);
+      Memory.putInt(w.scratch + Header.View.STRUCT_SIZE, Header.View.SIZE);
       w.check(Native.callInput(w.call, input, w.scratch, w.error));
       View view = inputViews[input];
       unbind(input);
@@ -1057,7 +1057,7 @@ public final class Call implements AutoCloseable {
       if (view != null) {
         endOutputView(output);
       }
-      if (Memory.getLong(w.scratch + 24) == 0) {
+      if (Memory.getLong(w.scratch + Header.View.DATA) == 0) {
         return View.of(w.scratch, Arena.global()); // it has no memory
       }
       held.outputArenas[output] = Arena.ofShared();

@@ -24,10 +24,10 @@ public record ColumnSpec(String name, String output, String key, Dtype dtype, Fo
 
   static ColumnSpec of(long spec, List<TensorSpec> outputs) {
     return new ColumnSpec(
-        Memory.text(Memory.getLong(spec)),
-        outputs.get(Memory.getInt(spec + 20)).name(),
-        Memory.text(Memory.getLong(spec + 8)),
-        Dtype.of(Memory.getInt(spec + 16)),
-        Form.values()[Memory.getInt(spec + 28)]);
+        Memory.text(Memory.getLong(spec + Header.ColumnSpec.NAME)),
+        outputs.get(Memory.getInt(spec + Header.ColumnSpec.OUTPUT)).name(),
+        Memory.text(Memory.getLong(spec + Header.ColumnSpec.KEY)),
+        Dtype.of(Memory.getInt(spec + Header.ColumnSpec.DTYPE)),
+        Form.values()[Memory.getInt(spec + Header.ColumnSpec.FORM)]);
   }
 }

@@ -44,15 +44,6 @@ final class Completions {
   /** The daemon thread has taken the outcome and calls {@link Run#ended}. */
   static final int ELSEWHERE = 12;
 
-  // sidecall_completion.
-  private static final int TAG = 0;
-  private static final int NUMBER = 8;
-  private static final int STATUS = 24;
-  private static final int FLAGS = 28;
-  private static final int SIZE = 32;
-  private static final int HELD = 1;
-  private static final int RELEASED = 2;
-
   private static final int MOST = 64; // outcomes that are taken at once
 
   /** How long the daemon thread waits in the library. Only then does it notice that it is lazy. */
@@ -95,7 +86,7 @@ final class Completions {
   private int used;
 
   // What follows is used by the daemon thread alone.
-  private final long entries = Native.allocate((long) MOST * SIZE);
+  private final long entries = Native.allocate((long) MOST * Header.Completion.SIZE);
   private final long count = Native.allocate(Long.BYTES);
   private final List<Run> ended = new ArrayList<>(); // perhaps a thread is about to ask for them
   private boolean hasRuns;
@@ -148,21 +139,23 @@ final class Completions {
    */
   static int take(Workspace w, long number, long waitNs) {
     long at = w.scratch;
-    if (Native.queueTake(ONLY.queue, number, at, SIZE, 1, waitNs, at + SIZE, 0) != 0) {
+    long size = Header.Completion.SIZE;
+    if (Native.queueTake(ONLY.queue, number, at, size, 1, waitNs, at + size, 0) != 0) {
       return ELSEWHERE;
     }
-    if (Memory.getLong(at + SIZE) == 0) {
+    if (Memory.getLong(at + size) == 0) {
       return PENDING;
     }
     note(w, at);
-    int status = Memory.getInt(at + STATUS);
+    int status = Memory.getInt(at + Header.Completion.STATUS);
     // A server may answer with any number.
     return status == PENDING || status == ELSEWHERE ? Code.UNKNOWN.number() : status;
   }
 
   private static Run note(Workspace w, long entry) {
     Run run = w.run;
-    w.held = (Memory.getInt(entry + FLAGS) & HELD) != 0 ? Memory.getLong(entry + NUMBER) : 0;
+    boolean isHeld = (Memory.getInt(entry + Header.Completion.FLAGS) & Header.HELD) != 0;
+    w.held = isHeld ? Memory.getLong(entry + Header.Completion.RUN) : 0;
     w.run = null;
     return run;
   }
@@ -247,15 +240,16 @@ final class Completions {
   }
 
   private void takeAll() {
-    if (Native.queueTake(queue, 0, entries, SIZE, MOST, WAIT, count, 0) != 0) {
+    long size = Header.Completion.SIZE;
+    if (Native.queueTake(queue, 0, entries, size, MOST, WAIT, count, 0) != 0) {
       LockSupport.parkNanos(NAP); // the library refuses only a queue of another process
       return;
     }
     int taken = (int) Memory.getLong(count);
-    for (long at = entries; at < entries + (long) taken * SIZE; at += SIZE) {
-      if ((Memory.getInt(at + FLAGS) & RELEASED) == 0) {
-        Run run = note(workspaces[(int) Memory.getLong(at + TAG)], at);
-        run.ended(Memory.getInt(at + STATUS));
+    for (long at = entries; at < entries + taken * size; at += size) {
+      if ((Memory.getInt(at + Header.Completion.FLAGS) & Header.RELEASED) == 0) {
+        Run run = note(workspaces[(int) Memory.getLong(at + Header.Completion.TAG)], at);
+        run.ended(Memory.getInt(at + Header.Completion.STATUS));
         ended.add(run);
       }
     }

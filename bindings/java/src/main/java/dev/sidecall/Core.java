@@ -16,8 +16,6 @@ import java.util.concurrent.locks.ReentrantLock;
  * function uses it any more, and the workspaces that no run uses at present.
  */
 final class Core {
-  private static final int IN_PROCESS = 1; // SIDECALL_ROUTE_IN_PROCESS
-
   final boolean isRemote; // its runs wait for another process
   final long timeoutNs;
   final List<FeatureSpec> features;
@@ -42,7 +40,7 @@ final class Core {
 
   Core(long handle, Options options) {
     this.handle = handle;
-    isRemote = Native.modelRoute(handle) != IN_PROCESS;
+    isRemote = Native.modelRoute(handle) != Header.ROUTE_IN_PROCESS;
     timeoutNs = options.timeoutNs();
     maxCalls = options.maxCalls();
     inputs = readTensors(true);

@@ -16,11 +16,11 @@ public record FeatureSpec(
     String name, Dtype dtype, boolean isNullable, String unit, String zone, String epoch) {
   static FeatureSpec of(long spec) {
     return new FeatureSpec(
-        Memory.text(Memory.getLong(spec)),
-        Dtype.of(Memory.getInt(spec + 8)),
-        Memory.getInt(spec + 12) != 0,
-        Memory.text(Memory.getLong(spec + 24)),
-        Memory.text(Memory.getLong(spec + 32)),
-        Memory.text(Memory.getLong(spec + 40)));
+        Memory.text(Memory.getLong(spec + Header.FeatureSpec.NAME)),
+        Dtype.of(Memory.getInt(spec + Header.FeatureSpec.DTYPE)),
+        Memory.getInt(spec + Header.FeatureSpec.NULLABLE) != 0,
+        Memory.text(Memory.getLong(spec + Header.FeatureSpec.UNIT)),
+        Memory.text(Memory.getLong(spec + Header.FeatureSpec.ZONE)),
+        Memory.text(Memory.getLong(spec + Header.FeatureSpec.EPOCH)));
   }
 }

@@ -29,9 +29,6 @@ import java.util.Set;
 final class Library {
   private static final String FILE = "libsidecall.so";
 
-  /** The oldest ABI with all functions that this package uses. */
-  private static final int OLDEST_ABI = 1;
-
   private static final SymbolLookup SYMBOLS;
   private static final SidecallException FAILURE;
 
@@ -81,12 +78,15 @@ final class Library {
         linker.downcallHandle(
             structSize, FunctionDescriptor.of(ValueLayout.JAVA_LONG, ValueLayout.ADDRESS));
     try (Arena arena = Arena.ofConfined()) {
-      if ((int) version.invokeExact() < OLDEST_ABI
-          || (long) size.invokeExact(arena.allocateFrom("sidecall_value")) != Values.SIZE
-          || (long) size.invokeExact(arena.allocateFrom("sidecall_tensor_spec")) < 40
-          || (long) size.invokeExact(arena.allocateFrom("sidecall_feature_spec")) < 48
-          || (long) size.invokeExact(arena.allocateFrom("sidecall_column_spec")) < 32
-          || (long) size.invokeExact(arena.allocateFrom("sidecall_text")) < 16) {
+      if ((int) version.invokeExact() < Header.ABI_VERSION
+          || (long) size.invokeExact(arena.allocateFrom("sidecall_value")) != Header.Value.SIZE
+          || (long) size.invokeExact(arena.allocateFrom("sidecall_tensor_spec"))
+              < Header.TensorSpec.SIZE
+          || (long) size.invokeExact(arena.allocateFrom("sidecall_feature_spec"))
+              < Header.FeatureSpec.SIZE
+          || (long) size.invokeExact(arena.allocateFrom("sidecall_column_spec"))
+              < Header.ColumnSpec.SIZE
+          || (long) size.invokeExact(arena.allocateFrom("sidecall_text")) < Header.Text.SIZE) {
         throw tooOld();
       }
     } catch (SidecallException e) {
@@ -98,7 +98,11 @@ final class Library {
 
   private static SidecallException tooOld() {
     return SidecallException.refuse(
-        Code.UNSUPPORTED, FILE + ": the library is too old: install one with ABI " + OLDEST_ABI + " or newer");
+        Code.UNSUPPORTED,
+        FILE
+            + ": the library is too old: install one with ABI "
+            + Header.ABI_VERSION
+            + " or newer");
   }
 
   private static SymbolLookup find() {

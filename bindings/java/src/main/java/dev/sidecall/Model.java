@@ -28,11 +28,6 @@ import java.util.concurrent.CompletableFuture;
 public final class Model implements AutoCloseable {
   static final Cleaner CLEANER = Cleaner.create();
 
-  private static final int KIND_INPUT = 0;
-  private static final int KIND_OUTPUT = 1;
-  private static final int KIND_FEATURE = 2;
-  private static final int KIND_COLUMN = 3;
-
   private final Core core;
   private final Cleaner.Cleanable cleanable;
 
@@ -183,7 +178,7 @@ public final class Model implements AutoCloseable {
    * @throws SidecallException UNKNOWN_NAME, whose text lists the names that exist
    */
   public int feature(String name) {
-    return find(KIND_FEATURE, name);
+    return find(Header.KIND_FEATURE, name);
   }
 
   /**
@@ -194,7 +189,7 @@ public final class Model implements AutoCloseable {
    * @throws SidecallException UNKNOWN_NAME, whose text lists the names that exist
    */
   public int column(String name) {
-    return find(KIND_COLUMN, name);
+    return find(Header.KIND_COLUMN, name);
   }
 
   /**
@@ -205,7 +200,7 @@ public final class Model implements AutoCloseable {
    * @throws SidecallException UNKNOWN_NAME, whose text lists the names that exist
    */
   public int input(String name) {
-    return find(KIND_INPUT, name);
+    return find(Header.KIND_INPUT, name);
   }
 
   /**
@@ -216,7 +211,7 @@ public final class Model implements AutoCloseable {
    * @throws SidecallException UNKNOWN_NAME, whose text lists the names that exist
    */
   public int output(String name) {
-    return find(KIND_OUTPUT, name);
+    return find(Header.KIND_OUTPUT, name);
   }
 
   private int find(int kind, String name) {

@@ -23,119 +23,110 @@ final class Native {
   private static final SymbolLookup LIBRARY = Library.symbols();
   private static final SymbolLookup LIBC = LINKER.defaultLookup();
 
-  private static final MethodHandle VERSION = function("sidecall_version", "L");
-  private static final MethodHandle DTYPE_BITS = function("sidecall_dtype_bits", "II");
-  private static final MethodHandle ENGINE_DESCRIBE = function("sidecall_engine_describe", "ILLL");
-  private static final MethodHandle TEXT_CLOSE = function("sidecall_text_close", "VL");
+  private static final MethodHandle VERSION = function("sidecall_version");
+  private static final MethodHandle DTYPE_BITS = function("sidecall_dtype_bits");
+  private static final MethodHandle ENGINE_DESCRIBE = function("sidecall_engine_describe");
+  private static final MethodHandle TEXT_CLOSE = function("sidecall_text_close");
 
-  private static final MethodHandle MODEL_OPEN = function("sidecall_model_open", "ILLLL");
-  private static final MethodHandle MODEL_OPEN_BYTES =
-      function("sidecall_model_open_bytes", "ILLLLL");
+  private static final MethodHandle MODEL_OPEN = function("sidecall_model_open");
+  private static final MethodHandle MODEL_OPEN_BYTES = function("sidecall_model_open_bytes");
   private static final MethodHandle MODEL_OPTIONS_INIT =
-      function("sidecall_model_options_init_sized", "VLL");
-  private static final MethodHandle MODEL_CLOSE = function("sidecall_model_close", "VL");
-  private static final MethodHandle MODEL_FIND = function("sidecall_model_find", "ILILLLL");
-  private static final MethodHandle MODEL_VERIFY = function("sidecall_model_verify", "ILLL");
-  private static final MethodHandle PREDICT_JSON = function("sidecall_predict_json", "ILLLLL");
-  private static final MethodHandle MODEL_CONTRACT = function("sidecall_model_contract", "LLL");
-  private static final MethodHandle MODEL_ROUTE = function("sidecall_model_route", "IL");
+      function("sidecall_model_options_init_sized");
+  private static final MethodHandle MODEL_CLOSE = function("sidecall_model_close");
+  private static final MethodHandle MODEL_FIND = function("sidecall_model_find");
+  private static final MethodHandle MODEL_VERIFY = function("sidecall_model_verify");
+  private static final MethodHandle PREDICT_JSON = function("sidecall_predict_json");
+  private static final MethodHandle MODEL_CONTRACT = function("sidecall_model_contract");
+  private static final MethodHandle MODEL_ROUTE = function("sidecall_model_route");
 
-  static final MethodHandle MODEL_NAME = function("sidecall_model_name", "LL");
-  static final MethodHandle MODEL_VERSION = function("sidecall_model_version", "LL");
-  static final MethodHandle MODEL_ID = function("sidecall_model_id", "LL");
-  static final MethodHandle MODEL_ENGINE = function("sidecall_model_engine", "LL");
-  static final MethodHandle MODEL_ENGINE_REASON = function("sidecall_model_engine_reason", "LL");
-  static final MethodHandle MODEL_WARNING = function("sidecall_model_warning", "LL");
-  static final MethodHandle NUM_INPUTS = function("sidecall_model_num_inputs", "IL");
-  static final MethodHandle NUM_OUTPUTS = function("sidecall_model_num_outputs", "IL");
-  static final MethodHandle NUM_FEATURES = function("sidecall_model_num_features", "IL");
-  static final MethodHandle NUM_COLUMNS = function("sidecall_model_num_columns", "IL");
-  static final MethodHandle INPUT_SPEC = function("sidecall_model_input_spec", "LLI");
-  static final MethodHandle OUTPUT_SPEC = function("sidecall_model_output_spec", "LLI");
-  static final MethodHandle FEATURE_SPEC = function("sidecall_model_feature_spec", "LLI");
-  static final MethodHandle COLUMN_SPEC = function("sidecall_model_column_spec", "LLI");
+  static final MethodHandle MODEL_NAME = function("sidecall_model_name");
+  static final MethodHandle MODEL_VERSION = function("sidecall_model_version");
+  static final MethodHandle MODEL_ID = function("sidecall_model_id");
+  static final MethodHandle MODEL_ENGINE = function("sidecall_model_engine");
+  static final MethodHandle MODEL_ENGINE_REASON = function("sidecall_model_engine_reason");
+  static final MethodHandle MODEL_WARNING = function("sidecall_model_warning");
+  static final MethodHandle NUM_INPUTS = function("sidecall_model_num_inputs");
+  static final MethodHandle NUM_OUTPUTS = function("sidecall_model_num_outputs");
+  static final MethodHandle NUM_FEATURES = function("sidecall_model_num_features");
+  static final MethodHandle NUM_COLUMNS = function("sidecall_model_num_columns");
+  static final MethodHandle INPUT_SPEC = function("sidecall_model_input_spec");
+  static final MethodHandle OUTPUT_SPEC = function("sidecall_model_output_spec");
+  static final MethodHandle FEATURE_SPEC = function("sidecall_model_feature_spec");
+  static final MethodHandle COLUMN_SPEC = function("sidecall_model_column_spec");
 
-  private static final MethodHandle CALL_OPEN = function("sidecall_call_open", "ILLLL");
-  private static final MethodHandle TAKE_CALL = function("sidecall_model_take_call", "ILLLL");
-  private static final MethodHandle GIVE_CALL = function("sidecall_model_give_call", "VLL");
-  private static final MethodHandle CALL_CLOSE = function("sidecall_call_close", "VL");
-  private static final MethodHandle CALL_CLEAR = function("sidecall_call_clear", "ILL");
-  private static final MethodHandle CALL_RESET = function("sidecall_call_reset", "ILL");
-  private static final MethodHandle CALL_ROWS = function("sidecall_call_rows", "LL");
-  private static final MethodHandle CALL_RESIZE = function("sidecall_call_resize", "ILLL");
-  private static final MethodHandle CALL_RUN = function("sidecall_call_run", "ILLL");
-  private static final MethodHandle CALL_CANCEL = function("sidecall_call_cancel", "VL");
-  private static final MethodHandle CALL_ERROR = function("sidecall_call_error", "ILL");
+  private static final MethodHandle CALL_OPEN = function("sidecall_call_open");
+  private static final MethodHandle TAKE_CALL = function("sidecall_model_take_call");
+  private static final MethodHandle GIVE_CALL = function("sidecall_model_give_call");
+  private static final MethodHandle CALL_CLOSE = function("sidecall_call_close");
+  private static final MethodHandle CALL_CLEAR = function("sidecall_call_clear");
+  private static final MethodHandle CALL_RESET = function("sidecall_call_reset");
+  private static final MethodHandle CALL_ROWS = function("sidecall_call_rows");
+  private static final MethodHandle CALL_RESIZE = function("sidecall_call_resize");
+  private static final MethodHandle CALL_RUN = function("sidecall_call_run");
+  private static final MethodHandle CALL_CANCEL = function("sidecall_call_cancel");
+  private static final MethodHandle CALL_ERROR = function("sidecall_call_error");
 
-  private static final MethodHandle QUEUE_OPEN = function("sidecall_queue_open", "ILLL");
-  private static final MethodHandle QUEUE_SUBMIT = function("sidecall_queue_submit", "ILLLLLL");
-  private static final MethodHandle QUEUE_TAKE = function("sidecall_queue_take", "ILLLLLLLL");
-  private static final MethodHandle QUEUE_CANCEL = function("sidecall_queue_cancel", "VLL");
+  private static final MethodHandle QUEUE_OPEN = function("sidecall_queue_open");
+  private static final MethodHandle QUEUE_SUBMIT = function("sidecall_queue_submit");
+  private static final MethodHandle QUEUE_TAKE = function("sidecall_queue_take");
+  private static final MethodHandle QUEUE_CANCEL = function("sidecall_queue_cancel");
 
-  private static final MethodHandle SET_F64 = function("sidecall_call_set_f64", "ILLIDL");
-  private static final MethodHandle SET_I64 = function("sidecall_call_set_i64", "ILLILL");
-  private static final MethodHandle SET_BOOL = function("sidecall_call_set_bool", "ILLIIL");
-  private static final MethodHandle SET_STR = function("sidecall_call_set_str", "ILLILLL");
-  private static final MethodHandle SET_DATETIME =
-      function("sidecall_call_set_datetime", "ILLILIL");
-  private static final MethodHandle SET_INSTANT = function("sidecall_call_set_instant", "ILLILIL");
-  private static final MethodHandle SET_MISSING = function("sidecall_call_set_missing", "ILLIL");
-  private static final MethodHandle SET_UNKNOWN = function("sidecall_call_set_unknown", "ILLLLL");
-  private static final MethodHandle SET_ROW = function("sidecall_call_set_row", "ILLLLLL");
-  private static final MethodHandle SET_ROW_F64 = function("sidecall_call_set_row_f64", "ILLLLLL");
-  private static final MethodHandle SET_FEATURE_F64 =
-      function("sidecall_call_set_feature_f64", "ILILLLL");
-  private static final MethodHandle SET_FEATURE_I64 =
-      function("sidecall_call_set_feature_i64", "ILILLLL");
-  private static final MethodHandle SET_FEATURE_BOOL =
-      function("sidecall_call_set_feature_bool", "ILILLLL");
-  private static final MethodHandle SET_FEATURE_STR =
-      function("sidecall_call_set_feature_str", "ILILLLLLL");
-  private static final MethodHandle GET_F64 = function("sidecall_call_get_f64", "ILLILL");
-  private static final MethodHandle GET_I64 = function("sidecall_call_get_i64", "ILLILL");
-  private static final MethodHandle GET_STR = function("sidecall_call_get_str", "ILLILLL");
-  private static final MethodHandle GET_ROW = function("sidecall_call_get_row", "ILLLLLL");
-  private static final MethodHandle GET_ROW_F64 = function("sidecall_call_get_row_f64", "ILLLLLL");
-  private static final MethodHandle GET_COLUMN_F64 =
-      function("sidecall_call_get_column_f64", "ILILLL");
-  private static final MethodHandle GET_COLUMN_I64 =
-      function("sidecall_call_get_column_i64", "ILILLL");
-  private static final MethodHandle GET_COLUMN_STR =
-      function("sidecall_call_get_column_str", "ILILLLL");
-  private static final MethodHandle CALL_INPUT = function("sidecall_call_input", "ILILL");
-  private static final MethodHandle CALL_OUTPUT = function("sidecall_call_output", "ILILL");
-  private static final MethodHandle COPY_INPUT = function("sidecall_call_copy_input", "ILILL");
-  private static final MethodHandle BIND_INPUT = function("sidecall_call_bind_input", "ILILL");
-  private static final MethodHandle RESHAPE = function("sidecall_call_reshape", "ILILIL");
+  private static final MethodHandle SET_F64 = function("sidecall_call_set_f64");
+  private static final MethodHandle SET_I64 = function("sidecall_call_set_i64");
+  private static final MethodHandle SET_BOOL = function("sidecall_call_set_bool");
+  private static final MethodHandle SET_STR = function("sidecall_call_set_str");
+  private static final MethodHandle SET_DATETIME = function("sidecall_call_set_datetime");
+  private static final MethodHandle SET_INSTANT = function("sidecall_call_set_instant");
+  private static final MethodHandle SET_MISSING = function("sidecall_call_set_missing");
+  private static final MethodHandle SET_UNKNOWN = function("sidecall_call_set_unknown");
+  private static final MethodHandle SET_ROW = function("sidecall_call_set_row");
+  private static final MethodHandle SET_ROW_F64 = function("sidecall_call_set_row_f64");
+  private static final MethodHandle SET_FEATURE_F64 = function("sidecall_call_set_feature_f64");
+  private static final MethodHandle SET_FEATURE_I64 = function("sidecall_call_set_feature_i64");
+  private static final MethodHandle SET_FEATURE_BOOL = function("sidecall_call_set_feature_bool");
+  private static final MethodHandle SET_FEATURE_STR = function("sidecall_call_set_feature_str");
+  private static final MethodHandle GET_F64 = function("sidecall_call_get_f64");
+  private static final MethodHandle GET_I64 = function("sidecall_call_get_i64");
+  private static final MethodHandle GET_STR = function("sidecall_call_get_str");
+  private static final MethodHandle GET_ROW = function("sidecall_call_get_row");
+  private static final MethodHandle GET_ROW_F64 = function("sidecall_call_get_row_f64");
+  private static final MethodHandle GET_COLUMN_F64 = function("sidecall_call_get_column_f64");
+  private static final MethodHandle GET_COLUMN_I64 = function("sidecall_call_get_column_i64");
+  private static final MethodHandle GET_COLUMN_STR = function("sidecall_call_get_column_str");
+  private static final MethodHandle CALL_INPUT = function("sidecall_call_input");
+  private static final MethodHandle CALL_OUTPUT = function("sidecall_call_output");
+  private static final MethodHandle COPY_INPUT = function("sidecall_call_copy_input");
+  private static final MethodHandle BIND_INPUT = function("sidecall_call_bind_input");
+  private static final MethodHandle RESHAPE = function("sidecall_call_reshape");
 
-  private static final MethodHandle ERROR_OPEN = function("sidecall_error_open", "LI");
-  private static final MethodHandle ERROR_CLOSE = function("sidecall_error_close", "VL");
-  private static final MethodHandle ERROR_RETRYABLE = function("sidecall_error_retryable", "IL");
-  private static final MethodHandle ERROR_ROW = function("sidecall_error_row", "LL");
-  private static final MethodHandle ERROR_NUM_FAULTS = function("sidecall_error_num_faults", "IL");
-  private static final MethodHandle ERROR_FAULT = function("sidecall_error_fault", "LLI");
-  private static final MethodHandle FAULT_STATUS = function("sidecall_fault_status", "IL");
-  private static final MethodHandle FAULT_ROW = function("sidecall_fault_row", "LL");
+  private static final MethodHandle ERROR_OPEN = function("sidecall_error_open");
+  private static final MethodHandle ERROR_CLOSE = function("sidecall_error_close");
+  private static final MethodHandle ERROR_RETRYABLE = function("sidecall_error_retryable");
+  private static final MethodHandle ERROR_ROW = function("sidecall_error_row");
+  private static final MethodHandle ERROR_NUM_FAULTS = function("sidecall_error_num_faults");
+  private static final MethodHandle ERROR_FAULT = function("sidecall_error_fault");
+  private static final MethodHandle FAULT_STATUS = function("sidecall_fault_status");
+  private static final MethodHandle FAULT_ROW = function("sidecall_fault_row");
 
-  static final MethodHandle ERROR_NAME = function("sidecall_error_name", "LL");
-  static final MethodHandle ERROR_EXPECTED = function("sidecall_error_expected", "LL");
-  static final MethodHandle ERROR_GOT = function("sidecall_error_got", "LL");
-  static final MethodHandle ERROR_MESSAGE = function("sidecall_error_message", "LL");
-  static final MethodHandle FAULT_NAME = function("sidecall_fault_name", "LL");
-  static final MethodHandle FAULT_EXPECTED = function("sidecall_fault_expected", "LL");
-  static final MethodHandle FAULT_GOT = function("sidecall_fault_got", "LL");
-  static final MethodHandle FAULT_MESSAGE = function("sidecall_fault_message", "LL");
+  static final MethodHandle ERROR_NAME = function("sidecall_error_name");
+  static final MethodHandle ERROR_EXPECTED = function("sidecall_error_expected");
+  static final MethodHandle ERROR_GOT = function("sidecall_error_got");
+  static final MethodHandle ERROR_MESSAGE = function("sidecall_error_message");
+  static final MethodHandle FAULT_NAME = function("sidecall_fault_name");
+  static final MethodHandle FAULT_EXPECTED = function("sidecall_fault_expected");
+  static final MethodHandle FAULT_GOT = function("sidecall_fault_got");
+  static final MethodHandle FAULT_MESSAGE = function("sidecall_fault_message");
 
   private static final MethodHandle CALLOC = function(LIBC, "calloc", "LLL");
   private static final MethodHandle FREE = function(LIBC, "free", "VL");
 
   private Native() {}
 
-  /** Declares a function by its types, the result first: V for void, I, L and D. */
-  private static MethodHandle function(String name, String types) {
-    return function(LIBRARY, name, types);
+  private static MethodHandle function(String name) {
+    return function(LIBRARY, name, Header.types(name));
   }
 
+  /** Declares a function by its types: see {@link Header#types}. */
   private static MethodHandle function(SymbolLookup lookup, String name, String types) {
     MemoryLayout[] arguments = new MemoryLayout[types.length() - 1];
     for (int i = 0; i < arguments.length; ++i) {
@@ -759,7 +750,8 @@ final class Native {
   /** Returns the text behind a pointer that a function has filled, and releases it. */
   static byte[] takeText(long text) {
     try {
-      return Memory.bytes(Memory.getLong(text), Math.toIntExact(Memory.getLong(text + 8)));
+      long length = Memory.getLong(text + Header.Text.LENGTH);
+      return Memory.bytes(Memory.getLong(text + Header.Text.DATA), Math.toIntExact(length));
     } finally {
       textClose(text);
     }

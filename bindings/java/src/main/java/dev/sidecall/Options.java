@@ -43,9 +43,6 @@ public final class Options {
   /** The defaults of the library. */
   public static final Options DEFAULTS = new Options();
 
-  /** The size of sidecall_model_options. */
-  private static final int SIZE = 56;
-
   private Verify verify = Verify.ERROR;
   private Extra extra = Extra.ERROR;
   private Engine engine = Engine.AUTO;
@@ -186,22 +183,22 @@ public final class Options {
 
   /** Returns the options as a struct of the library, which {@link #free} releases. */
   long toNative() {
-    long struct = Native.allocate(SIZE);
-    Native.modelOptionsInit(struct, SIZE);
-    Memory.putInt(struct + 4, verify.ordinal());
-    Memory.putInt(struct + 8, extra.ordinal());
-    Memory.putInt(struct + 12, allowExec ? 1 : 0);
-    Memory.putLong(struct + 16, timeoutNs);
-    Memory.putLong(struct + 24, waitNs);
+    long struct = Native.allocate(Header.ModelOptions.SIZE);
+    Native.modelOptionsInit(struct, Header.ModelOptions.SIZE);
+    Memory.putInt(struct + Header.ModelOptions.VERIFY, verify.ordinal());
+    Memory.putInt(struct + Header.ModelOptions.EXTRA, extra.ordinal());
+    Memory.putInt(struct + Header.ModelOptions.ALLOW_EXEC, allowExec ? 1 : 0);
+    Memory.putLong(struct + Header.ModelOptions.TIMEOUT_NS, timeoutNs);
+    Memory.putLong(struct + Header.ModelOptions.WAIT_NS, waitNs);
     if (onnxruntime != null) {
-      Memory.putLong(struct + 32, Native.nativeText(onnxruntime));
+      Memory.putLong(struct + Header.ModelOptions.ONNXRUNTIME, Native.nativeText(onnxruntime));
     }
-    Memory.putInt(struct + 48, engine.ordinal());
+    Memory.putInt(struct + Header.ModelOptions.ENGINE, engine.ordinal());
     return struct;
   }
 
   static void free(long struct) {
-    Native.free(Memory.getLong(struct + 32));
+    Native.free(Memory.getLong(struct + Header.ModelOptions.ONNXRUNTIME));
     Native.free(struct);
   }
 }

@@ -67,7 +67,7 @@ record Plan(Reader reader, Writer writer) {
             FeatureTypes.got(component.getType(), spec));
       }
       MethodHandle put = putterOf(component.getType(), spec.dtype() == Dtype.DATETIME);
-      put = MethodHandles.insertArguments(put, 1, (long) Values.SIZE * feature);
+      put = MethodHandles.insertArguments(put, 1, (long) Header.Value.SIZE * feature);
       MethodHandle get = accessor(type, component.getAccessor());
       put = put.asType(put.type().changeParameterType(1, component.getType()));
       put = MethodHandles.filterArguments(put, 1, get);
@@ -215,7 +215,7 @@ record Plan(Reader reader, Writer writer) {
   }
 
   private static void put(Workspace w, long offset, Object value) {
-    FeatureSpec feature = w.core.features.get((int) (offset / Values.SIZE));
+    FeatureSpec feature = w.core.features.get((int) (offset / Header.Value.SIZE));
     Values.putAny(w, w.values + offset, value, feature);
   }
 

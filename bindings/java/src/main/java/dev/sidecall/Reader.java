@@ -20,7 +20,7 @@ abstract class Reader {
           unknown = unknown == null ? new TreeSet<>() : unknown;
           unknown.add(String.valueOf(entry.getKey()));
         } else {
-          long at = w.values + (long) Values.SIZE * feature;
+          long at = w.values + (long) Header.Value.SIZE * feature;
           Values.putAny(w, at, entry.getValue(), w.core.features.get(feature));
         }
       }

@@ -365,14 +365,14 @@ public final class Tensor {
 
   private long writeView(Workspace w, long dims, long address, long bytes, long offsets) {
     long view = w.scratch;
-    Memory.putInt(view, View.SIZE);
-    Memory.putInt(view + 4, dtype.number());
-    Memory.putInt(view + 8, shape.length);
-    Memory.putInt(view + 12, 0);
-    Memory.putLong(view + 16, dims);
-    Memory.putLong(view + 24, address);
-    Memory.putLong(view + 32, bytes);
-    Memory.putLong(view + 40, offsets);
+    Memory.putInt(view + Header.View.STRUCT_SIZE, Header.View.SIZE);
+    Memory.putInt(view + Header.View.DTYPE, dtype.number());
+    Memory.putInt(view + Header.View.RANK, shape.length);
+    Memory.putInt(view + Header.View.FLAGS, 0);
+    Memory.putLong(view + Header.View.DIMS, dims);
+    Memory.putLong(view + Header.View.DATA, address);
+    Memory.putLong(view + Header.View.DATA_BYTES, bytes);
+    Memory.putLong(view + Header.View.OFFSETS, offsets);
     return view;
   }
 

@@ -15,9 +15,9 @@ import java.util.List;
 public record TensorSpec(
     String name, Dtype dtype, List<Long> shape, List<String> dimNames, boolean hasRows) {
   static TensorSpec of(long spec) {
-    long dims = Memory.getLong(spec + 8);
-    long names = Memory.getLong(spec + 16);
-    int rank = Memory.getInt(spec + 28);
+    long dims = Memory.getLong(spec + Header.TensorSpec.DIMS);
+    long names = Memory.getLong(spec + Header.TensorSpec.DIM_NAMES);
+    int rank = Memory.getInt(spec + Header.TensorSpec.RANK);
     List<Long> shape = new ArrayList<>();
     List<String> dimNames = new ArrayList<>();
     for (int i = 0; i < rank; ++i) {
@@ -25,10 +25,10 @@ public record TensorSpec(
       dimNames.add(Memory.text(Memory.getLong(names + 8L * i)));
     }
     return new TensorSpec(
-        Memory.text(Memory.getLong(spec)),
-        Dtype.of(Memory.getInt(spec + 24)),
+        Memory.text(Memory.getLong(spec + Header.TensorSpec.NAME)),
+        Dtype.of(Memory.getInt(spec + Header.TensorSpec.DTYPE)),
         List.copyOf(shape),
         List.copyOf(dimNames),
-        Memory.getInt(spec + 32) != 0);
+        Memory.getInt(spec + Header.TensorSpec.HAS_ROWS) != 0);
   }
 }

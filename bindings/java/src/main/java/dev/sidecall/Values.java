@@ -11,59 +11,40 @@ import java.time.ZonedDateTime;
 
 /** Writes values of Java to the structs sidecall_value of a workspace, and reads answers there. */
 final class Values {
-  /** The size of sidecall_value. */
-  static final int SIZE = 40;
-
-  private static final int NANOSECONDS = 4;
-  private static final int F64 = 8;
-  private static final int I64 = 16;
-  private static final int TEXT = 24;
-  private static final int LENGTH = 32;
-
-  private static final int MISSING = 0;
-  private static final int KIND_F64 = 1;
-  private static final int KIND_I64 = 2;
-  private static final int KIND_BOOL = 3;
-  private static final int KIND_STR = 4;
-  private static final int KIND_DATETIME = 5;
-  private static final int KIND_INSTANT = 6;
-  private static final int KIND_EPOCH = 7;
-  private static final int KIND_INVALID = 8;
-
   private Values() {}
 
   static void putMissing(long at) {
-    Memory.putInt(at, MISSING);
+    Memory.putInt(at + Header.Value.KIND, Header.VALUE_MISSING);
   }
 
   static void putF64(long at, double value) {
-    Memory.putInt(at, KIND_F64);
-    Memory.putDouble(at + F64, value);
+    Memory.putInt(at + Header.Value.KIND, Header.VALUE_F64);
+    Memory.putDouble(at + Header.Value.F64, value);
   }
 
   static void putI64(long at, long value) {
-    Memory.putInt(at, KIND_I64);
-    Memory.putLong(at + I64, value);
+    Memory.putInt(at + Header.Value.KIND, Header.VALUE_I64);
+    Memory.putLong(at + Header.Value.I64, value);
   }
 
   static void putBool(long at, boolean value) {
-    Memory.putInt(at, KIND_BOOL);
-    Memory.putLong(at + I64, value ? 1 : 0);
+    Memory.putInt(at + Header.Value.KIND, Header.VALUE_BOOL);
+    Memory.putLong(at + Header.Value.I64, value ? 1 : 0);
   }
 
   static void putText(Workspace w, long at, String value) {
-    putText(w, at, KIND_STR, value);
+    putText(w, at, Header.VALUE_STR, value);
   }
 
   private static void putText(Workspace w, long at, int kind, String value) {
-    Memory.putInt(at, kind);
-    Memory.putLong(at + TEXT, w.copyText(value));
-    Memory.putLong(at + LENGTH, w.copiedBytes());
+    Memory.putInt(at + Header.Value.KIND, kind);
+    Memory.putLong(at + Header.Value.TEXT, w.copyText(value));
+    Memory.putLong(at + Header.Value.LENGTH, w.copiedBytes());
   }
 
   /** A plain number for a datetime counts what the contract says, as in JSON. */
   static void putEpoch(Workspace w, long at, long value) {
-    putText(w, at, KIND_EPOCH, Long.toString(value));
+    putText(w, at, Header.VALUE_EPOCH, Long.toString(value));
   }
 
   static void putEpoch(Workspace w, long at, double value) {
@@ -72,13 +53,13 @@ final class Values {
     } else if (Double.isInfinite(value)) {
       putF64(at, value); // the library refuses it
     } else {
-      putText(w, at, KIND_EPOCH, Double.toString(value));
+      putText(w, at, Header.VALUE_EPOCH, Double.toString(value));
     }
   }
 
   static void putInteger(Workspace w, long at, BigInteger value, boolean isDatetime) {
     if (isDatetime) {
-      putText(w, at, KIND_EPOCH, value.toString());
+      putText(w, at, Header.VALUE_EPOCH, value.toString());
     } else if (value.bitLength() < 64) {
       putI64(at, value.longValue());
     } else {
@@ -88,7 +69,7 @@ final class Values {
 
   static void putDecimal(Workspace w, long at, BigDecimal value, boolean isDatetime) {
     if (isDatetime) {
-      putText(w, at, KIND_EPOCH, value.toString());
+      putText(w, at, Header.VALUE_EPOCH, value.toString());
     } else if (isLong(value)) {
       putI64(at, value.longValueExact());
     } else {
@@ -110,28 +91,28 @@ final class Values {
 
   private static void putLarge(Workspace w, long at, double value) {
     if (Double.isInfinite(value)) {
-      putText(w, at, KIND_INVALID, "a number beyond float64");
+      putText(w, at, Header.VALUE_INVALID, "a number beyond float64");
     } else {
       putF64(at, value);
     }
   }
 
   static void putInstant(long at, long seconds, int nanoseconds) {
-    putTime(at, KIND_INSTANT, seconds, nanoseconds);
+    putTime(at, Header.VALUE_INSTANT, seconds, nanoseconds);
   }
 
   static void putWallClock(long at, LocalDateTime value) {
-    putTime(at, KIND_DATETIME, value.toEpochSecond(ZoneOffset.UTC), value.getNano());
+    putTime(at, Header.VALUE_DATETIME, value.toEpochSecond(ZoneOffset.UTC), value.getNano());
   }
 
   static void putDate(long at, LocalDate value) {
-    putTime(at, KIND_DATETIME, 86_400 * value.toEpochDay(), 0);
+    putTime(at, Header.VALUE_DATETIME, 86_400 * value.toEpochDay(), 0);
   }
 
   private static void putTime(long at, int kind, long seconds, int nanoseconds) {
-    Memory.putInt(at, kind);
-    Memory.putInt(at + NANOSECONDS, nanoseconds);
-    Memory.putLong(at + I64, seconds);
+    Memory.putInt(at + Header.Value.KIND, kind);
+    Memory.putInt(at + Header.Value.NANOSECONDS, nanoseconds);
+    Memory.putLong(at + Header.Value.I64, seconds);
   }
 
   /** Writes a value of any type. The run refuses types that no feature takes. */
@@ -139,7 +120,7 @@ final class Values {
     boolean isDatetime = feature.dtype() == Dtype.DATETIME;
     boolean isWallClock = value instanceof LocalDateTime || value instanceof LocalDate;
     if (isWallClock && !feature.zone().isEmpty()) {
-      putText(w, at, KIND_INVALID, value.getClass().getTypeName());
+      putText(w, at, Header.VALUE_INVALID, value.getClass().getTypeName());
       return;
     }
     putAny(w, at, value, isDatetime);
@@ -170,7 +151,7 @@ final class Values {
     } else if (value instanceof BigInteger x) {
       putInteger(w, at, x, isDatetime);
     } else if (!putAnyTime(at, value)) {
-      putText(w, at, KIND_INVALID, value.getClass().getTypeName());
+      putText(w, at, Header.VALUE_INVALID, value.getClass().getTypeName());
     }
   }
 
@@ -208,24 +189,25 @@ final class Values {
   }
 
   static double f64(Workspace w, int index) {
-    return Memory.getDouble(w.answerAt(index) + F64);
+    return Memory.getDouble(w.answerAt(index) + Header.Value.F64);
   }
 
   static long i64(Workspace w, int index) {
-    return Memory.getLong(w.answerAt(index) + I64);
+    return Memory.getLong(w.answerAt(index) + Header.Value.I64);
   }
 
   static String text(Workspace w, int index) {
     long at = w.answerAt(index);
-    return w.textOf(index, Memory.getLong(at + TEXT), Memory.getLong(at + LENGTH));
+    long length = Memory.getLong(at + Header.Value.LENGTH);
+    return w.textOf(index, Memory.getLong(at + Header.Value.TEXT), length);
   }
 
   /** Returns a value of an answer: a Double, Long, Boolean or String. */
   static Object any(Workspace w, int index) {
-    return switch (Memory.getInt(w.answerAt(index))) {
-      case KIND_F64 -> f64(w, index);
-      case KIND_I64 -> (Object) i64(w, index);
-      case KIND_BOOL -> i64(w, index) != 0;
+    return switch (Memory.getInt(w.answerAt(index) + Header.Value.KIND)) {
+      case Header.VALUE_F64 -> f64(w, index);
+      case Header.VALUE_I64 -> (Object) i64(w, index);
+      case Header.VALUE_BOOL -> i64(w, index) != 0;
       default -> text(w, index);
     };
   }

@@ -12,11 +12,6 @@ import java.nio.charset.StandardCharsets;
  */
 @SuppressWarnings("restricted") // see module-info.java
 public final class View {
-  /** The size of sidecall_view. */
-  static final int SIZE = 48;
-
-  private static final int READ_ONLY = 1;
-
   private final Dtype dtype;
   private final long[] shape; // null if only a run can tell
   private final MemorySegment data; // null before a run
@@ -26,15 +21,15 @@ public final class View {
   private final long offsetsAddress;
 
   private View(long struct, Arena arena) {
-    dtype = Dtype.of(Memory.getInt(struct + 4));
-    int rank = Memory.getInt(struct + 8);
-    isReadOnly = (Memory.getInt(struct + 12) & READ_ONLY) != 0;
-    address = Memory.getLong(struct + 24);
-    long bytes = Memory.getLong(struct + 32);
-    offsetsAddress = Memory.getLong(struct + 40);
+    dtype = Dtype.of(Memory.getInt(struct + Header.View.DTYPE));
+    int rank = Memory.getInt(struct + Header.View.RANK);
+    isReadOnly = (Memory.getInt(struct + Header.View.FLAGS) & Header.VIEW_READ_ONLY) != 0;
+    address = Memory.getLong(struct + Header.View.DATA);
+    long bytes = Memory.getLong(struct + Header.View.DATA_BYTES);
+    offsetsAddress = Memory.getLong(struct + Header.View.OFFSETS);
     shape = rank < 0 ? null : new long[rank];
     for (int i = 0; i < rank; ++i) {
-      shape[i] = Memory.getLong(Memory.getLong(struct + 16) + 8L * i);
+      shape[i] = Memory.getLong(Memory.getLong(struct + Header.View.DIMS) + 8L * i);
     }
     // An output without elements, or whose strings are all empty, may have no memory.
     boolean hasData =
@@ -63,20 +58,20 @@ public final class View {
   }
 
   static int fill(Workspace w, int output) {
-    Memory.putInt(w.scratch, SIZE);
+    Memory.putInt(w.scratch + Header.View.STRUCT_SIZE, Header.View.SIZE);
     return Native.callOutput(w.call, output, w.scratch, w.error);
   }
 
   /** Whether what the library has filled is this view. */
   boolean isStill(long struct) {
     if (shape == null
-        || shape.length != Memory.getInt(struct + 8)
-        || address != Memory.getLong(struct + 24)
-        || offsetsAddress != Memory.getLong(struct + 40)
-        || data != null && data.byteSize() != Memory.getLong(struct + 32)) {
+        || shape.length != Memory.getInt(struct + Header.View.RANK)
+        || address != Memory.getLong(struct + Header.View.DATA)
+        || offsetsAddress != Memory.getLong(struct + Header.View.OFFSETS)
+        || data != null && data.byteSize() != Memory.getLong(struct + Header.View.DATA_BYTES)) {
       return false;
     }
-    long dims = Memory.getLong(struct + 16);
+    long dims = Memory.getLong(struct + Header.View.DIMS);
     for (int i = 0; i < shape.length; ++i) {
       if (shape[i] != Memory.getLong(dims + 8L * i)) {
         return false;

@@ -8,12 +8,14 @@ import java.util.concurrent.locks.LockSupport;
  * it at a time.
  */
 final class Workspace {
-  private static final int SCRATCH = 64;
+  /** A view, or the outcome of a run and the number of outcomes. */
+  private static final int SCRATCH =
+      Math.max(Header.View.SIZE, Header.Completion.SIZE + Long.BYTES);
 
   final Core core;
   final long error;
 
-  /** Native memory for out parameters and a view: 64 bytes. */
+  /** Native memory for out parameters, a view, or the outcome of a run. */
   final long scratch;
 
   /** One sidecall_value for each feature. */
@@ -57,7 +59,7 @@ final class Workspace {
       throw SidecallException.of(Code.OUT_OF_MEMORY.number(), 0);
     }
     scratch = Native.allocate(SCRATCH);
-    values = Native.allocate((long) Values.SIZE * core.features.size());
+    values = Native.allocate((long) Header.Value.SIZE * core.features.size());
     slot = Completions.register(this);
   }
 
@@ -111,7 +113,7 @@ final class Workspace {
   }
 
   void clearValues() {
-    Memory.clear(values, (long) Values.SIZE * core.features.size());
+    Memory.clear(values, (long) Header.Value.SIZE * core.features.size());
   }
 
   /** Copies a text, until the next record begins. {@link #copiedBytes} is its length. */
@@ -154,7 +156,7 @@ final class Workspace {
   /** Prepares for an answer with so many columns. */
   void expect(int columns) {
     if (columns > answerCapacity) {
-      long larger = Native.allocate((long) Values.SIZE * columns);
+      long larger = Native.allocate((long) Header.Value.SIZE * columns);
       Native.free(answer);
       answer = larger;
       answerCapacity = columns;
@@ -164,7 +166,7 @@ final class Workspace {
   }
 
   long answerAt(int index) {
-    return answer + (long) Values.SIZE * index;
+    return answer + (long) Header.Value.SIZE * index;
   }
 
   /**
