@@ -60,7 +60,7 @@ struct sidecall_queue {
 
 namespace sidecall {
 
-// `lends_connection`: see Engine::bind().
+// `lends_connection`: see Engine::make_context().
 inline sidecall_call* open_call(const sidecall_model& model, int64_t rows, bool lends_connection) {
   const Model& opened = *model.model;
   return new sidecall_call{
