@@ -1,4 +1,4 @@
-import dev.sidecall.Binding;
+import dev.sidecall.Predictor;
 import dev.sidecall.Call;
 import dev.sidecall.Model;
 import dev.sidecall.Name;
@@ -77,7 +77,7 @@ public final class Client {
   }
 
   private static long predictServed(
-      Binding<Order, Verdict> binding, Order[] orders, double[] answers, int flight) {
+      Predictor<Order, Verdict> predictor, Order[] orders, double[] answers, int flight) {
     ArrayDeque<CompletableFuture<Verdict>> running = new ArrayDeque<>();
     long begin = System.nanoTime();
     for (int i = 0; i < answers.length + flight; ++i) {
@@ -85,7 +85,7 @@ public final class Client {
         answers[i - flight] = running.removeFirst().join().probability();
       }
       if (i < answers.length) {
-        running.addLast(binding.predictAsync(orders[i % ROWS]));
+        running.addLast(predictor.predictAsync(orders[i % ROWS]));
       }
     }
     return System.nanoTime() - begin;
@@ -93,10 +93,10 @@ public final class Client {
 
   private static void served(String uri, Order[] orders, int runs, int flight) throws IOException {
     try (Model model = Sidecall.open(uri)) {
-      Binding<Order, Verdict> binding = model.bind(Order.class, Verdict.class);
+      Predictor<Order, Verdict> predictor = model.newPredictor(Order.class, Verdict.class);
       double[] answers = new double[runs];
-      predictServed(binding, orders, answers, flight); // connects, and is compiled
-      long time = predictServed(binding, orders, answers, flight);
+      predictServed(predictor, orders, answers, flight); // connects, and is compiled
+      long time = predictServed(predictor, orders, answers, flight);
       answer(new long[] {time}, answers);
     }
   }
@@ -123,7 +123,7 @@ public final class Client {
     }
     try (Model model = Sidecall.open(arguments[0]);
         Call call = model.newCall(1)) {
-      Binding<Order, Verdict> binding = model.bind(Order.class, Verdict.class);
+      Predictor<Order, Verdict> predictor = model.newPredictor(Order.class, Verdict.class);
       MemorySegment input = call.input(0).segment();
       int column = model.columns().size() - 1;
       IntToDoubleFunction oneCall =
@@ -135,7 +135,7 @@ public final class Client {
             call.run();
             return call.getDouble(0, column);
           };
-      IntToDoubleFunction oneRecord = i -> binding.predict(orders[i]).probability();
+      IntToDoubleFunction oneRecord = i -> predictor.predict(orders[i]).probability();
       for (int i = 0; i < WARM_UP; ++i) {
         oneCall.applyAsDouble(i % ROWS);
         oneRecord.applyAsDouble(i % ROWS);

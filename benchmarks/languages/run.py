@@ -231,7 +231,7 @@ def main() -> int:
     report = Report("languages", describe_versions(["sidecall", "numpy"]))
     report.notes += [
         "call: a row is written into the memory of a call, which runs and is read there",
-        "record: a record with 30 fields, of a type that was bound to the model",
+        "record: a record with 30 fields, given to a predictor of its type",
         f"served: records that a native server predicts, {FLIGHT} of them under way at once; the "
         "time of all runs, divided by their number",
         "times of call and record are those of blocks of 64 calls, divided by 64",

@@ -64,7 +64,7 @@ type LabelAndScore struct {
 // BenchmarkRecord predicts for a struct.
 func BenchmarkRecord(b *testing.B) {
 	model := open(b, "penguins.onnx")
-	binding, err := sidecall.Bind[Penguin, LabelAndScore](model)
+	predictor, err := sidecall.NewPredictor[Penguin, LabelAndScore](model)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func BenchmarkRecord(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		record.BillLength = float64(35 + i%20)
-		if _, err := binding.Predict(context.Background(), record); err != nil {
+		if _, err := predictor.Predict(context.Background(), record); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -81,14 +81,14 @@ func BenchmarkRecord(b *testing.B) {
 // BenchmarkCancellable predicts for a struct within a context that can be cancelled.
 func BenchmarkCancellable(b *testing.B) {
 	model := open(b, "penguins.onnx")
-	binding, err := sidecall.Bind[Penguin, LabelAndScore](model)
+	predictor, err := sidecall.NewPredictor[Penguin, LabelAndScore](model)
 	if err != nil {
 		b.Fatal(err)
 	}
 	record := adelie()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := binding.Predict(b.Context(), record); err != nil {
+		if _, err := predictor.Predict(b.Context(), record); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -98,7 +98,7 @@ func BenchmarkCancellable(b *testing.B) {
 func BenchmarkServed(b *testing.B) {
 	server := serve(b, models+"/penguins.onnx")
 	model := connect(b, server.uri)
-	binding, err := sidecall.Bind[Penguin, LabelAndScore](model)
+	predictor, err := sidecall.NewPredictor[Penguin, LabelAndScore](model)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func BenchmarkServed(b *testing.B) {
 	b.SetParallelism(32)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if _, err := binding.Predict(b.Context(), adelie()); err != nil {
+			if _, err := predictor.Predict(b.Context(), adelie()); err != nil {
 				b.Error(err)
 			}
 			count.Add(1)

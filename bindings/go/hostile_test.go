@@ -112,10 +112,10 @@ func TestStructsThatMeanTwoThingsAreRefused(t *testing.T) {
 		time.Time
 	}
 	model := open(t, "penguins.onnx")
-	_, twice := sidecall.Bind[Twice, Species](model)
-	_, shadowed := sidecall.Bind[Shadowed, Species](model)
-	_, embedded := sidecall.Bind[Embedded, Species](model)
-	_, embeddedTime := sidecall.Bind[Time, Species](model)
+	_, twice := sidecall.NewPredictor[Twice, Species](model)
+	_, shadowed := sidecall.NewPredictor[Shadowed, Species](model)
+	_, embedded := sidecall.NewPredictor[Embedded, Species](model)
+	_, embeddedTime := sidecall.NewPredictor[Time, Species](model)
 	for i, err := range []error{twice, shadowed, embedded, embeddedTime} {
 		if !errors.Is(err, sidecall.CodeInvalidArgument) {
 			t.Errorf("type %d: got %v", i, err)

@@ -1,4 +1,4 @@
-// Bind, Predict and their relatives: records and answers of any type.
+// Predictor, Predict and their relatives: records and answers of any type.
 
 package sidecall
 
@@ -19,14 +19,14 @@ import (
 	"unsafe"
 )
 
-// A Binding is a type of records and a type of answers, whose names were looked up in a model. Any
-// number of goroutines may use it at once.
-type Binding[In, Out any] struct {
+// A Predictor predicts answers of type Out for records of type In. It has looked the names of both
+// types up in the model. Any number of goroutines may use it at once.
+type Predictor[In, Out any] struct {
 	model *Model
 	plan  *plan[In, Out]
 }
 
-// plan is the part of a binding that the model keeps.
+// plan is the part of a predictor that the model keeps.
 type plan[In, Out any] struct {
 	read    reader
 	write   writer
@@ -44,7 +44,7 @@ type writer interface {
 	get(w *workspace, answer unsafe.Pointer)
 }
 
-// Bind looks the names of two types up.
+// NewPredictor returns a predictor for two types, whose names it looks up in the model.
 //
 // In is the type of records: a struct, or map[string]any. The tag sidecall:"name" names the feature
 // of a field; without it the name of the field is the name of the feature, and sidecall:"-" leaves
@@ -59,22 +59,22 @@ type writer interface {
 // keys, or a slice if the classes have no names. In map[string]any an output is a value, a
 // map[string]T or a []T, where T is one of float64, int64, bool and string.
 //
-// Bind checks names and types, so call it when the program starts: a mistake in a type is then not
-// taken for one in the data.
+// NewPredictor checks names and types, so call it when the program starts: a mistake in a type is
+// then not taken for one in the data.
 //
 // Errors: CodeUnknownName, CodeDtypeMismatch, CodeMissingValue, CodeNoContract,
 // CodeInvalidArgument for types that are neither.
-func Bind[In, Out any](m *Model) (*Binding[In, Out], error) {
+func NewPredictor[In, Out any](m *Model) (*Predictor[In, Out], error) {
 	key := any((*plan[In, Out])(nil))
 	if found, ok := m.core.plans.Load(key); ok {
-		return &Binding[In, Out]{m, found.(*plan[In, Out])}, nil
+		return &Predictor[In, Out]{m, found.(*plan[In, Out])}, nil
 	}
 	p, err := newPlan[In, Out](m)
 	if err != nil {
 		return nil, err
 	}
 	found, _ := m.core.plans.LoadOrStore(key, p)
-	return &Binding[In, Out]{m, found.(*plan[In, Out])}, nil
+	return &Predictor[In, Out]{m, found.(*plan[In, Out])}, nil
 }
 
 // Predict predicts for one record.
@@ -83,8 +83,8 @@ func Bind[In, Out any](m *Model) (*Binding[In, Out], error) {
 // record, such as CodeMissingValue, CodeDtypeMismatch, CodeUnknownCategory, CodeOutOfRange and
 // CodeRefused; CodeEngine; for a served model also CodeUnreachable, CodePeerDied and
 // CodeContractChanged.
-func (b *Binding[In, Out]) Predict(ctx context.Context, record In) (Out, error) {
-	c := b.model.core
+func (p *Predictor[In, Out]) Predict(ctx context.Context, record In) (Out, error) {
+	c := p.model.core
 	w, err := c.take(ctx, 1)
 	if err != nil {
 		var none Out
@@ -99,14 +99,14 @@ func (b *Binding[In, Out]) Predict(ctx context.Context, record In) (Out, error) 
 		w.held = held
 	}
 	held.record = record
-	err = w.predict(ctx, b.plan, b.plan.read, b.plan.write, unsafe.Pointer(&held.record),
+	err = w.predict(ctx, p.plan, p.plan.read, p.plan.write, unsafe.Pointer(&held.record),
 		unsafe.Pointer(&held.answer))
 	answer := held.answer
-	if !b.plan.isPlain {
+	if !p.plan.isPlain {
 		*held = pair[In, Out]{} // so that nothing of the caller is kept
 	}
 	isOver = true
-	runtime.KeepAlive(b)
+	runtime.KeepAlive(p)
 	return answer, err
 }
 
@@ -131,20 +131,20 @@ func (w *workspace) predict(ctx context.Context, owner any, read reader, write w
 // PredictMany predicts for several records in one run, which is faster than one run for each. All
 // of them have an answer, or none has: the faults of the error name the rows to leave out.
 //
-// Errors: those of [Binding.Predict], with every fault of every record.
-func (b *Binding[In, Out]) PredictMany(ctx context.Context, records []In) ([]Out, error) {
+// Errors: those of [Predictor.Predict], with every fault of every record.
+func (p *Predictor[In, Out]) PredictMany(ctx context.Context, records []In) ([]Out, error) {
 	if len(records) == 0 {
 		return nil, contextError(ctx)
 	}
-	c := b.model.core
+	c := p.model.core
 	w, err := c.take(ctx, len(records))
 	if err != nil {
 		return nil, err
 	}
 	defer c.give(w, false)
 	answers := make([]Out, len(records))
-	err = predictMany(ctx, w, b.plan, records, answers)
-	runtime.KeepAlive(b)
+	err = predictMany(ctx, w, p.plan, records, answers)
+	runtime.KeepAlive(p)
 	if err != nil {
 		return nil, err
 	}
@@ -177,40 +177,40 @@ func predictMany[In, Out any](ctx context.Context, w *workspace, p *plan[In, Out
 }
 
 // PredictAs predicts for one record. The names of the two types are looked up once for each model:
-// see [Bind], which says what the types may be.
+// see [NewPredictor], which says what the types may be.
 //
-// Errors: those of [Bind] and [Binding.Predict].
+// Errors: those of [NewPredictor] and [Predictor.Predict].
 func PredictAs[In, Out any](ctx context.Context, m *Model, record In) (Out, error) {
-	b, err := Bind[In, Out](m)
+	p, err := NewPredictor[In, Out](m)
 	if err != nil {
 		var none Out
 		return none, err
 	}
-	return b.Predict(ctx, record)
+	return p.Predict(ctx, record)
 }
 
-// PredictManyAs predicts for several records in one run: see [Binding.PredictMany].
+// PredictManyAs predicts for several records in one run: see [Predictor.PredictMany].
 func PredictManyAs[In, Out any](ctx context.Context, m *Model, records []In) ([]Out, error) {
-	b, err := Bind[In, Out](m)
+	p, err := NewPredictor[In, Out](m)
 	if err != nil {
 		return nil, err
 	}
-	return b.PredictMany(ctx, records)
+	return p.PredictMany(ctx, records)
 }
 
 // Predict predicts for one record, which is a map of features by their names. A value is nil for a
-// missing one, or as in [Bind]; a [json.Number] is a number.
+// missing one, or as in [NewPredictor]; a [json.Number] is a number.
 //
 //	{"label": "no", "probabilities": map[string]float64{"no": 0.9, "fraud": 0.1}}
 //
-// Errors: those of [Binding.Predict]; CodeUnknownName for keys that the model does not have, unless
-// it was opened with [ExtraIgnore].
+// Errors: those of [Predictor.Predict]; CodeUnknownName for keys that the model does not have,
+// unless it was opened with [ExtraIgnore].
 func (m *Model) Predict(ctx context.Context, record map[string]any) (map[string]any, error) {
 	return PredictAs[map[string]any, map[string]any](ctx, m, record)
 }
 
 // PredictMany predicts for several records in one run: see [Model.Predict] and
-// [Binding.PredictMany].
+// [Predictor.PredictMany].
 func (m *Model) PredictMany(ctx context.Context,
 	records []map[string]any) ([]map[string]any, error) {
 	return PredictManyAs[map[string]any, map[string]any](ctx, m, records)

@@ -169,17 +169,17 @@ func TestNamesAndTypesThatDoNotFitAreRefusedWhenTheyAreBound(t *testing.T) {
 		Probabilities map[string]float32 `sidecall:"probabilities"`
 	}
 	_ = Private{island: ""}
-	_, unknown := sidecall.Bind[Unknown, Species](model)
-	_, channel := sidecall.Bind[Channel, Species](model)
-	_, private := sidecall.Bind[Private, Species](model)
-	_, number := sidecall.Bind[int, Species](model)
-	_, numberForText := sidecall.Bind[NumberForText, Species](model)
-	_, textForNumber := sidecall.Bind[TextForNumber, Species](model)
-	_, column := sidecall.Bind[Penguin, NoSuchColumn](model)
-	_, wrongType := sidecall.Bind[Penguin, NumberOfText](model)
-	_, narrow := sidecall.Bind[Penguin, NarrowMap](model)
-	_, answer := sidecall.Bind[Penguin, string](model)
-	_, contract := sidecall.Bind[Penguin, Species](open(t, "matmul.onnx"))
+	_, unknown := sidecall.NewPredictor[Unknown, Species](model)
+	_, channel := sidecall.NewPredictor[Channel, Species](model)
+	_, private := sidecall.NewPredictor[Private, Species](model)
+	_, number := sidecall.NewPredictor[int, Species](model)
+	_, numberForText := sidecall.NewPredictor[NumberForText, Species](model)
+	_, textForNumber := sidecall.NewPredictor[TextForNumber, Species](model)
+	_, column := sidecall.NewPredictor[Penguin, NoSuchColumn](model)
+	_, wrongType := sidecall.NewPredictor[Penguin, NumberOfText](model)
+	_, narrow := sidecall.NewPredictor[Penguin, NarrowMap](model)
+	_, answer := sidecall.NewPredictor[Penguin, string](model)
+	_, contract := sidecall.NewPredictor[Penguin, Species](open(t, "matmul.onnx"))
 	for _, c := range []struct {
 		err  error
 		code sidecall.Code
@@ -247,7 +247,7 @@ func TestEveryTypeOfGoIsConvertedAsItsValue(t *testing.T) {
 		WordMust any      `sidecall:"word_must"`
 	}
 	model := open(t, "kinds.onnx")
-	_, err := sidecall.Bind[Kinds, map[string]any](model)
+	_, err := sidecall.NewPredictor[Kinds, map[string]any](model)
 	if !errors.Is(err, sidecall.CodeUnknownName) {
 		t.Errorf("a field without a tag has its own name, which this model does not have: got %v", err)
 	}
@@ -345,7 +345,7 @@ func TestDatetimesFollowTheTimeZoneOfTheirFeature(t *testing.T) {
 	type OtherClock struct {
 		Seen sidecall.WallClock `sidecall:"seen"`
 	}
-	_, err = sidecall.Bind[OtherClock, map[string]any](model)
+	_, err = sidecall.NewPredictor[OtherClock, map[string]any](model)
 	if !errors.Is(err, sidecall.CodeDtypeMismatch) {
 		t.Errorf("got %v", err)
 	}
@@ -367,7 +367,7 @@ func TestATypeWithoutARequiredFeatureIsRefused(t *testing.T) {
 		Seen time.Time `sidecall:"seen"`
 		Due  time.Time `sidecall:"due"`
 	}
-	_, err := sidecall.Bind[Seen, map[string]any](open(t, "dates.onnx"))
+	_, err := sidecall.NewPredictor[Seen, map[string]any](open(t, "dates.onnx"))
 	e := failure(t, err)
 	if e.Code != sidecall.CodeMissingValue || e.Feature != "born" || e.Got != "no field" {
 		t.Errorf("got %+v", e)

@@ -21,13 +21,14 @@
 //
 // # Ways to call
 //
-//   - [PredictAs] and [Bind]: records as structs. The names are looked up once for each type.
+//   - [PredictAs] and [NewPredictor]: records as structs. The names are looked up once for each
+//     type.
 //   - [Model.Predict]: a record as a map, for programs that do not know their model.
 //   - [Model.PredictJSON]: a record, or a list of records, as JSON text.
 //   - [Model.Run]: whole tensors.
 //   - [Model.NewCall]: a reusable workspace for many rows or tensors, without copies.
 //
-// Any number of goroutines may use a [Model] and a [Binding] at once. A [Call] belongs to one
+// Any number of goroutines may use a [Model] and a [Predictor] at once. A [Call] belongs to one
 // goroutine at a time.
 //
 // # Contexts

@@ -35,7 +35,7 @@ type workspace struct {
 
 	pins map[Input]*runtime.Pinner // memory of Go that inputs are bound to
 
-	held any // a *pair of the binding that used the workspace last
+	held any // a *pair of the predictor that used the workspace last
 
 	text     []byte // memory of C for the texts of a record
 	textUsed int

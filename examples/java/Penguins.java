@@ -24,8 +24,8 @@ public final class Penguins {
   record Species(String label, @Name("probabilities.Gentoo") double gentoo) {}
 
   private static void ask(Model model) {
-    // A program that asks often keeps this binding. Any number of threads may use it at once.
-    var species = model.bind(Penguin.class, Species.class);
+    // A program that asks often keeps this predictor. Any number of threads may use it at once.
+    var species = model.newPredictor(Penguin.class, Species.class);
     var answer = species.predict(new Penguin("Biscoe", null, 48.2, 14.3, 215, 4900));
     System.out.println("label: " + answer.label());
     System.out.printf(Locale.ROOT, "probabilities.Gentoo: %.4f%n", answer.gentoo());

@@ -103,7 +103,7 @@ func served(uri string, runs, flight int) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	model := must(sidecall.Open(uri, sidecall.WithMaxCalls(flight)))
 	defer model.Close()
-	binding := must(sidecall.Bind[record, verdict](model))
+	predictor := must(sidecall.NewPredictor[record, verdict](model))
 	answers := make([]float64, runs)
 	predict := func(runs int) time.Duration {
 		var group sync.WaitGroup
@@ -113,7 +113,7 @@ func served(uri string, runs, flight int) {
 			go func() {
 				defer group.Done()
 				for i := k; i < runs; i += flight {
-					got := must(binding.Predict(context.Background(), rows[i%numRows]))
+					got := must(predictor.Predict(context.Background(), rows[i%numRows]))
 					answers[i] = got.Probability
 				}
 			}()
@@ -130,7 +130,7 @@ func main() {
 	ctx := context.Background()
 	model := must(sidecall.Open(os.Args[1]))
 	defer model.Close()
-	binding := must(sidecall.Bind[record, verdict](model))
+	predictor := must(sidecall.NewPredictor[record, verdict](model))
 	call := must(model.NewCall(1))
 	defer call.Close()
 	input := must(sidecall.Elements[float32](must(call.Input(0))))
@@ -151,14 +151,14 @@ func main() {
 			})
 		} else if n, _ := fmt.Sscanf(lines.Text(), "record %d %d", &first, &second); n == 2 {
 			blocks(first, second, func(row *record) float64 {
-				return must(binding.Predict(ctx, *row)).Probability
+				return must(predictor.Predict(ctx, *row)).Probability
 			})
 		} else if n, _ := fmt.Sscanf(lines.Text(), "served %s %d %d", &uri, &first, &second); n == 3 {
 			served(uri, first, second)
 		} else if lines.Text() == "allocations" {
 			answer(nil, []float64{
 				testing.AllocsPerRun(1000, func() { check(call.Run(ctx)) }),
-				testing.AllocsPerRun(1000, func() { must(binding.Predict(ctx, rows[0])) }),
+				testing.AllocsPerRun(1000, func() { must(predictor.Predict(ctx, rows[0])) }),
 			})
 		} else {
 			check(fmt.Errorf("unknown request"))

@@ -23,8 +23,8 @@ sidecall::answer! {
 }
 
 fn ask(model: &Model) -> Result<()> {
-    // A program that asks often keeps this binding. Any number of threads may use it at once.
-    let species = model.bind::<Penguin, Species>()?;
+    // A program that asks often keeps this predictor. Any number of threads may use it at once.
+    let species = model.predictor::<Penguin, Species>()?;
     let answer = species.predict(&Penguin {
         island: "Biscoe",
         sex: None,

@@ -1,4 +1,4 @@
-"""sidecall types for Go, Rust and Java: compared literally, and compiled and bound to the model."""
+"""sidecall types for Go, Rust and Java: compared literally, compiled, and checked by a predictor."""
 
 from __future__ import annotations
 
@@ -306,8 +306,8 @@ fn main() -> sidecall::Result<()> {
     let options = sidecall::Options::default().verify(sidecall::Verify::Off);
     let path = std::env::args().nth(1).unwrap();
     let model = sidecall::Model::open_with(path, &options)?;
-    model.bind::<types::MFeatures, types::MAnswer>()?;
-    println!("bound");
+    model.predictor::<types::MFeatures, types::MAnswer>()?;
+    println!("fits");
     Ok(())
 }
 """
@@ -317,7 +317,7 @@ fn main() -> sidecall::Result<()> {
     )
     settings = {"SIDECALL_LIB_DIR": f"{BUILD}/lib", "CARGO_TARGET_DIR": str(tmp_path / "target")}
     settings |= {} if works else {"PATH": f"/usr/bin:{os.environ['PATH']}"}
-    assert run(["cargo", "run", "--offline", "-q", "--", path], tmp_path, **settings) == "bound\n"
+    assert run(["cargo", "run", "--offline", "-q", "--", path], tmp_path, **settings) == "fits\n"
 
 
 # Words of Java, what its records inherit, and the names that generated files use.
@@ -366,7 +366,7 @@ final class Main {
       Object[] values = new Object[constructor.getParameterCount()];
       Arrays.fill(values, 1.0);
       var record = (M.Features) constructor.newInstance(values);
-      var answer = model.bind(M.Features.class, M.Answer.class).predict(record);
+      var answer = model.newPredictor(M.Features.class, M.Answer.class).predict(record);
       System.out.println(values.length + " " + answer.y().size());
     }
   }

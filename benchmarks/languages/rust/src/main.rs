@@ -179,7 +179,7 @@ fn served(uri: &str, rows: &[f64], runs: usize, flight: usize) -> Result<()> {
 
 fn serve_requests(model: &str, rows: &[f64]) -> Result<()> {
     let model = Model::open(model)?;
-    let binding = model.bind::<Row, Verdict>()?;
+    let predictor = model.predictor::<Row, Verdict>()?;
     let mut call = model.call(1)?;
     let mut records = model.call(1)?;
     let (input, output) = (model.input("X")?, model.output("probabilities")?);
@@ -200,7 +200,9 @@ fn serve_requests(model: &str, rows: &[f64]) -> Result<()> {
             }
             ["record", first, count] => {
                 blocks(first.parse().unwrap(), count.parse().unwrap(), |row| {
-                    Ok(binding.predict_with(&mut records, &typed[row])?.probability)
+                    Ok(predictor
+                        .predict_with(&mut records, &typed[row])?
+                        .probability)
                 })?;
             }
             ["served", uri, runs, flight] => {

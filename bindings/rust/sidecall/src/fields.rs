@@ -1,4 +1,4 @@
-//! The fields of records and answers, and what `bind` checks of them.
+//! The fields of records and answers, and what `Model::predictor` checks of them.
 
 use std::any::type_name;
 

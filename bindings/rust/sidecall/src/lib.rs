@@ -22,7 +22,7 @@
 //!
 //! fn main() -> sidecall::Result<()> {
 //!     let model = Model::open("fraud.onnx")?;
-//!     let scoring = model.bind::<Order, Score>()?; // looks the names up once
+//!     let scoring = model.predictor::<Order, Score>()?; // looks the names up once
 //!     let order = Order { amount: 12.5, country: Some("DE".into()) };
 //!     let score = scoring.predict(&order)?;
 //!     println!("{} {}", score.label, score.fraud);
@@ -30,7 +30,7 @@
 //! }
 //! ```
 //!
-//! [`Model`] and [`Binding`] may be shared by threads. [`Model::call`] opens a [`Call`], the
+//! [`Model`] and [`Predictor`] may be shared by threads. [`Model::call`] opens a [`Call`], the
 //! workspace of one thread, for batches, tensors and asynchronous runs. [`Model::predict_json`]
 //! takes and gives JSON. `sidecall.h` is the manual of what lies below, and says what each error
 //! code means.
@@ -65,7 +65,7 @@ pub use model::{
 };
 pub use names::Code;
 pub use options::{Engine, Extra, Options, Verify};
-pub use record::{Answer, Binding, Record, Row};
+pub use record::{Answer, Predictor, Record, Row};
 pub use running::{Canceller, Running};
 pub use tensor::{Element, Tensor, View, ViewMut};
 pub use value::{FromValue, ToValue, Value};

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use sidecall_sys as sys;
 
 use crate::error::check;
-use crate::record::{Answer, Binding, Record};
+use crate::record::{Answer, Predictor, Record};
 use crate::{Call, Code, Error, Options, Result};
 
 macro_rules! indices {
@@ -129,7 +129,7 @@ pub struct ColumnSpec<'m> {
 /// The handle of the library, which is closed when the last owner is dropped.
 struct Handle {
     model: NonNull<sys::sidecall_model>,
-    /// The deadline of the options, which bindings use; -1 for none.
+    /// The deadline of the options, which predictors use; -1 for none.
     timeout_ns: i64,
     /// Its runs are in another process of this host, and usually end before a thread is woken.
     is_polled: bool,
@@ -337,8 +337,9 @@ impl Model {
         Call::open(self, rows, true)
     }
 
-    /// Binds a type of records and a type of answers, made by [`record!`](crate::record) and
-    /// [`answer!`](crate::answer), to the model.
+    /// Returns a predictor for a type of records and a type of answers, made by
+    /// [`record!`](crate::record) and [`answer!`](crate::answer). It looks their names up in the
+    /// model.
     ///
     /// # Errors
     ///
@@ -346,8 +347,8 @@ impl Model {
     /// [`Code::DtypeMismatch`] if a feature or column never has values of the type of its field;
     /// [`Code::MissingValue`] if the records lack a feature that may not be missing;
     /// [`Code::InvalidArgument`] if two fields stand for the same feature.
-    pub fn bind<R: Record, A: Answer>(&self) -> Result<Binding<R, A>> {
-        Binding::new(self)
+    pub fn predictor<R: Record, A: Answer>(&self) -> Result<Predictor<R, A>> {
+        Predictor::new(self)
     }
 
     fn find(&self, kind: i32, name: &str) -> Result<i32> {

@@ -85,7 +85,7 @@ impl Options {
     }
 
     /// The deadline of [`Model::predict_json`](crate::Model::predict_json) and of the methods of a
-    /// [`Binding`](crate::Binding) that take none. Without it, a file has none and a server 30
+    /// [`Predictor`](crate::Predictor) that take none. Without it, a file has none and a server 30
     /// seconds. It does not hold for [`Call::run`](crate::Call::run).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);

@@ -56,11 +56,11 @@ impl Row<'_> {
     }
 }
 
-/// A model with a type of records and a type of answers; see [`Model::bind`].
+/// Predicts answers of type `A` for records of type `R`; see [`Model::predictor`].
 ///
 /// Any number of threads may use it at once: each takes a workspace that it gives back afterwards.
 /// A method without a deadline has that of [`Options::timeout`](crate::Options::timeout).
-pub struct Binding<R, A> {
+pub struct Predictor<R, A> {
     model: Model,
     features: Vec<Feature>,
     columns: Vec<Column>,
@@ -71,15 +71,15 @@ pub struct Binding<R, A> {
     types: PhantomData<fn(&R) -> A>,
 }
 
-impl<R, A> fmt::Debug for Binding<R, A> {
+impl<R, A> fmt::Debug for Predictor<R, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Binding")
+        f.debug_struct("Predictor")
             .field("model", &self.model)
             .finish_non_exhaustive()
     }
 }
 
-impl<R: Record, A: Answer> Binding<R, A> {
+impl<R: Record, A: Answer> Predictor<R, A> {
     pub(crate) fn new(model: &Model) -> Result<Self> {
         let features = features_of::<R>(model)?;
         let is_partial = features.len() < model.features().count();
@@ -110,7 +110,7 @@ impl<R: Record, A: Answer> Binding<R, A> {
     ///
     /// # Errors
     ///
-    /// Those of [`Binding::predict`], and [`Code::Timeout`].
+    /// Those of [`Predictor::predict`], and [`Code::Timeout`].
     pub fn predict_within(&self, record: &R, timeout: Duration) -> Result<A> {
         self.predict_pooled(record, deadline(timeout))
     }
@@ -121,7 +121,7 @@ impl<R: Record, A: Answer> Binding<R, A> {
     ///
     /// # Errors
     ///
-    /// Those of [`Binding::predict`], with every fault of every record.
+    /// Those of [`Predictor::predict`], with every fault of every record.
     pub fn predict_all(&self, records: &[R]) -> Result<Vec<A>> {
         self.predict_batch(records, self.model.timeout_ns())
     }
@@ -130,7 +130,7 @@ impl<R: Record, A: Answer> Binding<R, A> {
     ///
     /// # Errors
     ///
-    /// Those of [`Binding::predict_all`], and [`Code::Timeout`].
+    /// Those of [`Predictor::predict_all`], and [`Code::Timeout`].
     pub fn predict_all_within(&self, records: &[R], timeout: Duration) -> Result<Vec<A>> {
         self.predict_batch(records, deadline(timeout))
     }
@@ -139,12 +139,12 @@ impl<R: Record, A: Answer> Binding<R, A> {
     ///
     /// # Errors
     ///
-    /// Those of [`Binding::predict`], [`Code::InvalidArgument`] for another call, and
+    /// Those of [`Predictor::predict`], [`Code::InvalidArgument`] for another call, and
     /// [`Code::Busy`] while a run of the call is under way.
     pub fn predict_with(&self, call: &mut Call, record: &R) -> Result<A> {
         if call.rows() != 1 || !call.model().is_same(&self.model) {
             return Err(Error::usage(
-                "call: expected a call of the bound model with one row: use Model::call(1)",
+                "call: expected a call of the model of this predictor, with one row: use Model::call(1)",
             ));
         }
         self.predict_in(call, record, self.model.timeout_ns())

@@ -234,8 +234,10 @@ pub trait ToValue {
     /// The value of the feature.
     fn to_value(&self) -> Value<'_>;
 
-    /// Whether the feature takes values of this type. [`Model::bind`](crate::Model::bind) refuses
-    /// the field if not. Without this method, only runs find out.
+    /// Whether the feature takes values of this type. [`Model::predictor`] refuses the field if
+    /// not. Without this method, only runs find out.
+    ///
+    /// [`Model::predictor`]: crate::Model::predictor
     fn fits(feature: &FeatureSpec<'_>) -> bool {
         let _ = feature;
         true
@@ -308,10 +310,10 @@ pub trait FromValue: Sized {
     fn from_value(value: Value<'_>) -> Option<Self>;
 
     /// Whether a column with values of this type can be read as this type. [`Call::get`] and
-    /// [`Model::bind`] refuse it if not. Without this method, only the value itself decides.
+    /// [`Model::predictor`] refuse it if not. Without this method, only the value itself decides.
     ///
     /// [`Call::get`]: crate::Call::get
-    /// [`Model::bind`]: crate::Model::bind
+    /// [`Model::predictor`]: crate::Model::predictor
     fn reads(dtype: Dtype) -> bool {
         let _ = dtype;
         true

@@ -1,4 +1,4 @@
-//! Records: single values, rows, columns of tables, and structs that are bound to a model.
+//! Records: single values, rows, columns of tables, and structs for predictors.
 
 mod common;
 
@@ -39,7 +39,7 @@ fn adelie() -> Penguin {
 #[test]
 fn a_struct_is_answered_as_its_json_text() {
     let model = common::open("penguins.onnx");
-    let species = model.bind::<Penguin, Species>().unwrap();
+    let species = model.predictor::<Penguin, Species>().unwrap();
     let answer = species.predict(&adelie()).unwrap();
     assert_eq!(answer.label, "Adelie");
     let json = model
@@ -57,7 +57,7 @@ fn a_struct_is_answered_as_its_json_text() {
 #[test]
 fn many_threads_share_a_binding() {
     let model = common::open("penguins.onnx");
-    let species = model.bind::<Penguin, Species>().unwrap();
+    let species = model.predictor::<Penguin, Species>().unwrap();
     let expected = species.predict(&adelie()).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..8 {
@@ -71,16 +71,16 @@ fn many_threads_share_a_binding() {
 }
 
 #[test]
-fn names_that_the_model_does_not_have_are_refused_when_they_are_bound() {
+fn names_that_the_model_does_not_have_are_refused_by_predictor() {
     record! { struct Other { colour: String } }
     answer! { struct Wrong { adelie: f64 } }
     let model = common::open("penguins.onnx");
-    let error = model.bind::<Other, Species>().unwrap_err();
+    let error = model.predictor::<Other, Species>().unwrap_err();
     assert_eq!(error.code(), Code::UnknownName);
     assert!(error.to_string().contains("'colour'"), "{error}");
     assert!(error.to_string().contains("bill_length_mm"), "{error}");
     assert_eq!(
-        model.bind::<Penguin, Wrong>().unwrap_err().code(),
+        model.predictor::<Penguin, Wrong>().unwrap_err().code(),
         Code::UnknownName
     );
 }
@@ -307,8 +307,8 @@ fn a_record_without_some_features_does_not_keep_those_of_another() {
     record! { struct Bill { bill_length_mm: f64 } }
     let model = common::open("penguins.onnx");
     let (whole, part) = (
-        model.bind::<Penguin, Species>().unwrap(),
-        model.bind::<Bill, Species>().unwrap(),
+        model.predictor::<Penguin, Species>().unwrap(),
+        model.predictor::<Bill, Species>().unwrap(),
     );
     let bill = Bill {
         bill_length_mm: 48.2,
@@ -330,9 +330,9 @@ fn a_record_may_have_no_fields_and_a_field_a_raw_name() {
     record! { struct Nothing {} }
     record! { struct Raw { r#type: f64 } }
     let model = common::open("penguins.onnx");
-    let nothing = model.bind::<Nothing, Species>().unwrap();
+    let nothing = model.predictor::<Nothing, Species>().unwrap();
     assert!(!nothing.predict(&Nothing {}).unwrap().label.is_empty());
-    let error = model.bind::<Raw, Species>().unwrap_err();
+    let error = model.predictor::<Raw, Species>().unwrap_err();
     assert!(error.to_string().starts_with("feature 'type': "), "{error}");
 }
 

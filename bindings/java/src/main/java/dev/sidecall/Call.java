@@ -257,7 +257,7 @@ public final class Call implements AutoCloseable {
   public void resize(long rows) {
     enter();
     try {
-      if (rows > 0) { // the library does nothing if the number stays, not even end a binding
+      if (rows > 0) { // the library does nothing if the number stays: memory stays bound
         w.check(Native.callReset(w.call, w.error));
         for (int i = 0; i < inputViews.length; ++i) {
           endInputView(i);
@@ -436,7 +436,7 @@ public final class Call implements AutoCloseable {
    * Sets all features of a row, in the order of {@link Model#features}.
    *
    * @param row the row, from 0
-   * @param values null for a missing value, or values as in {@link Model#bind}
+   * @param values null for a missing value, or values as in {@link Model#newPredictor}
    * @throws SidecallException the first value that is refused; the run reports all.
    *     INVALID_ARGUMENT for another number of values
    */

@@ -296,7 +296,7 @@ public final class Model implements AutoCloseable {
   }
 
   /**
-   * Looks the names of two types up.
+   * Returns a predictor for two types, whose names it looks up in the model.
    *
    * <p>The type of records is a record, or Map. A component is named like a feature, or has the
    * annotation {@link Name}. It is a boolean, a number, a String, BigInteger, BigDecimal, Instant,
@@ -320,12 +320,12 @@ public final class Model implements AutoCloseable {
    * @param <O> the type of answers
    * @param record the type of records
    * @param answer the type of answers
-   * @return the binding, which may be kept as long as the model is open
+   * @return the predictor, which may be kept as long as the model is open
    * @throws SidecallException UNKNOWN_NAME; DTYPE_MISMATCH if a feature or column never has values
    *     of the type of its component; MISSING_VALUE if the record has no component for a feature
    *     that may not be missing; NO_CONTRACT; INVALID_ARGUMENT for types that are none of these
    */
-  public <I, O> Binding<I, O> bind(Class<I> record, Class<O> answer) {
+  public <I, O> Predictor<I, O> newPredictor(Class<I> record, Class<O> answer) {
     Objects.requireNonNull(record, "record");
     Objects.requireNonNull(answer, "answer");
     core.requireOpen();
@@ -337,7 +337,7 @@ public final class Model implements AutoCloseable {
       }
       plan = core.plans.computeIfAbsent(key, absent -> Plan.of(this, absent));
     }
-    return new Binding<>(this, plan);
+    return new Predictor<>(this, plan);
   }
 
   /** Throws the error of the library for a file without a contract. */
@@ -352,17 +352,17 @@ public final class Model implements AutoCloseable {
   }
 
   /**
-   * Predicts for one record, as {@link Binding#predict(Object)}. The names of the two types are
-   * looked up once for each model: see {@link #bind}.
+   * Predicts for one record, as {@link Predictor#predict(Object)}. The names of the two types are
+   * looked up once for each model: see {@link #newPredictor}.
    *
    * @param <O> the type of answers
    * @param record the record
    * @param answer the type of answers
    * @return the answer
-   * @throws SidecallException as {@link #bind} and {@link Binding#predict(Object)}
+   * @throws SidecallException as {@link #newPredictor} and {@link Predictor#predict(Object)}
    */
   public <O> O predict(Object record, Class<O> answer) {
-    return bindOf(record, answer).predict(record);
+    return predictorOf(record, answer).predict(record);
   }
 
   /**
@@ -376,59 +376,59 @@ public final class Model implements AutoCloseable {
    * @throws SidecallException as {@link #predict(Object, Class)}; TIMEOUT
    */
   public <O> O predict(Object record, Class<O> answer, Duration timeout) {
-    return bindOf(record, answer).predict(record, timeout);
+    return predictorOf(record, answer).predict(record, timeout);
   }
 
   /**
    * Predicts for one record, and returns before the run is over: see {@link
-   * Binding#predictAsync(Object)}.
+   * Predictor#predictAsync(Object)}.
    *
    * @param <O> the type of answers
    * @param record the record
    * @param answer the type of answers
    * @return a future of the answer
-   * @throws SidecallException as {@link #bind}
+   * @throws SidecallException as {@link #newPredictor}
    */
   public <O> CompletableFuture<O> predictAsync(Object record, Class<O> answer) {
-    return bindOf(record, answer).predictAsync(record);
+    return predictorOf(record, answer).predictAsync(record);
   }
 
   /**
    * Predicts for one record within a deadline, and returns before the run is over: see {@link
-   * Binding#predictAsync(Object, Duration)}.
+   * Predictor#predictAsync(Object, Duration)}.
    *
    * @param <O> the type of answers
    * @param record the record
    * @param answer the type of answers
    * @param timeout more than 0
    * @return a future of the answer
-   * @throws SidecallException as {@link #bind}; INVALID_ARGUMENT for another timeout
+   * @throws SidecallException as {@link #newPredictor}; INVALID_ARGUMENT for another timeout
    */
   public <O> CompletableFuture<O> predictAsync(Object record, Class<O> answer, Duration timeout) {
-    return bindOf(record, answer).predictAsync(record, timeout);
+    return predictorOf(record, answer).predictAsync(record, timeout);
   }
 
-  @SuppressWarnings("unchecked") // a binding of the type of the record takes the record
-  private <O> Binding<Object, O> bindOf(Object record, Class<O> answer) {
+  @SuppressWarnings("unchecked") // a predictor of the type of the record takes the record
+  private <O> Predictor<Object, O> predictorOf(Object record, Class<O> answer) {
     Objects.requireNonNull(record, "record");
     Class<?> type = record instanceof Map ? Map.class : record.getClass();
-    return (Binding<Object, O>) bind(type, answer);
+    return (Predictor<Object, O>) newPredictor(type, answer);
   }
 
   @SuppressWarnings("unchecked") // maps of answers have these types
-  private Binding<Map<String, ?>, Map<String, Object>> maps() {
-    Binding<?, ?> binding = bind(Map.class, Map.class);
-    return (Binding<Map<String, ?>, Map<String, Object>>) binding;
+  private Predictor<Map<String, ?>, Map<String, Object>> maps() {
+    Predictor<?, ?> predictor = newPredictor(Map.class, Map.class);
+    return (Predictor<Map<String, ?>, Map<String, Object>>) predictor;
   }
 
   /**
    * Predicts for one record, which is a map of features by their names. A value is null for a
-   * missing one, or as in {@link #bind}.
+   * missing one, or as in {@link #newPredictor}.
    *
    * @param record the features
    * @return the outputs in the order of the model: a Double, Long, Boolean or String; a Map of
    *     these by the names of classes; or an array double[], long[], boolean[] or String[]
-   * @throws SidecallException as {@link Binding#predict(Object)}; UNKNOWN_NAME for keys that the
+   * @throws SidecallException as {@link Predictor#predict(Object)}; UNKNOWN_NAME for keys that the
    *     model does not have, unless it was opened with {@link Options.Extra#IGNORE}
    */
   public Map<String, Object> predict(Map<String, ?> record) {
@@ -448,7 +448,7 @@ public final class Model implements AutoCloseable {
   }
 
   /**
-   * Predicts for several records in one run: see {@link Binding#predictMany(List)}.
+   * Predicts for several records in one run: see {@link Predictor#predictMany(List)}.
    *
    * @param records the records
    * @return the answers, in the order of the records
@@ -473,7 +473,7 @@ public final class Model implements AutoCloseable {
 
   /**
    * Predicts for one record, and returns before the run is over: see {@link
-   * Binding#predictAsync(Object)}.
+   * Predictor#predictAsync(Object)}.
    *
    * @param record the features, which must not change until the future is complete
    * @return a future of the outputs
@@ -484,7 +484,7 @@ public final class Model implements AutoCloseable {
 
   /**
    * Predicts for one record within a deadline, and returns before the run is over: see {@link
-   * Binding#predictAsync(Object, Duration)}.
+   * Predictor#predictAsync(Object, Duration)}.
    *
    * @param record the features, which must not change until the future is complete
    * @param timeout more than 0

@@ -155,7 +155,7 @@ public final class Options {
   }
 
   /**
-   * Limits how many runs of {@link Model} and {@link Binding} are under way at once; further ones
+   * Limits how many runs of {@link Model} and {@link Predictor} are under way at once; further ones
    * wait for their turn, within their deadline. The default is 256. Each run needs memory, and a
    * connection if the model is served. A {@link Call} does not count.
    *

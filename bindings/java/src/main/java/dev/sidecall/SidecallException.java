@@ -8,7 +8,7 @@ import java.util.List;
  *
  * <pre>{@code
  * try {
- *   verdict = binding.predict(order);
+ *   verdict = predictor.predict(order);
  * } catch (SidecallException e) {
  *   if (e.family() == Family.DATA) {
  *     e.faults().forEach(fault -> log.warn(fault.message()));

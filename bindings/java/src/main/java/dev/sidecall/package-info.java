@@ -8,7 +8,7 @@
  * <h2>Ways to call</h2>
  *
  * <ul>
- *   <li>{@link dev.sidecall.Model#bind}: records of Java. The names are looked up once.
+ *   <li>{@link dev.sidecall.Model#newPredictor}: records of Java. The names are looked up once.
  *   <li>{@link dev.sidecall.Model#predict(java.util.Map)}: a record as a map, for programs that do
  *       not know their model.
  *   <li>{@link dev.sidecall.Model#predictJson(String)}: a record, or a list of records, as JSON.
@@ -19,8 +19,9 @@
  *
  * <h2>Threads</h2>
  *
- * <p>Any number of threads may use a {@link dev.sidecall.Model} and a {@link dev.sidecall.Binding}
- * at once. A {@link dev.sidecall.Call} belongs to one thread at a time; it refuses a second one.
+ * <p>Any number of threads may use a {@link dev.sidecall.Model} and a {@link
+ * dev.sidecall.Predictor} at once. A {@link dev.sidecall.Call} belongs to one thread at a time; it
+ * refuses a second one.
  *
  * <p>A run of a file occupies the thread that calls it, also if that is a virtual thread, because
  * it computes. In a run of a served model, and in every other function that waits for the server, a

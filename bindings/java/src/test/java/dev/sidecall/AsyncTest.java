@@ -66,12 +66,12 @@ class AsyncTest {
   void everyWayToWaitGetsTheAnswer() throws Exception {
     try (Served served = serve("penguins.onnx");
         Model model = served.connect(many())) {
-      Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
-      Species wanted = binding.predict(ADELIE);
+      Predictor<Penguin, Species> predictor = model.newPredictor(Penguin.class, Species.class);
+      Species wanted = predictor.predict(ADELIE);
       for (int round = 0; round < 300; ++round) {
         List<CompletableFuture<Species>> futures = new ArrayList<>();
         for (int i = 0; i < 32; ++i) {
-          futures.add(binding.predictAsync(ADELIE));
+          futures.add(predictor.predictAsync(ADELIE));
         }
         CompletableFuture<Species> combined =
             futures.get(0).thenCombine(futures.get(1), (a, b) -> a);
@@ -85,7 +85,8 @@ class AsyncTest {
         assertEquals(wanted, combined.join());
         assertEquals(wanted, any.get());
         assertEquals(null, all.join());
-        assertEquals(wanted, futures.get(9).thenCompose(a -> binding.predictAsync(ADELIE)).join());
+        assertEquals(
+            wanted, futures.get(9).thenCompose(a -> predictor.predictAsync(ADELIE)).join());
         while (!futures.get(10).isDone()) {
           Thread.onSpinWait();
         }
@@ -110,10 +111,10 @@ class AsyncTest {
   void severalThreadsWaitForOneFuture() throws Exception {
     try (Served served = serve("penguins.onnx");
         Model model = served.connect()) {
-      Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
-      Species wanted = binding.predict(ADELIE);
+      Predictor<Penguin, Species> predictor = model.newPredictor(Penguin.class, Species.class);
+      Species wanted = predictor.predict(ADELIE);
       for (int round = 0; round < 200; ++round) {
-        CompletableFuture<Species> future = binding.predictAsync(ADELIE);
+        CompletableFuture<Species> future = predictor.predictAsync(ADELIE);
         List<Species> got = Collections.synchronizedList(new ArrayList<>());
         List<Thread> threads = new ArrayList<>();
         for (int i = 0; i < 6; ++i) {
@@ -134,14 +135,14 @@ class AsyncTest {
   void anActionMayWaitForOtherRuns() throws Exception {
     try (Served served = serve("penguins.onnx");
         Model model = served.connect(many())) {
-      Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
-      Species wanted = binding.predict(ADELIE);
+      Predictor<Penguin, Species> predictor = model.newPredictor(Penguin.class, Species.class);
+      Species wanted = predictor.predict(ADELIE);
       for (int round = 0; round < 200; ++round) {
         CountDownLatch begun = new CountDownLatch(1);
         List<CompletableFuture<Species>> futures = new ArrayList<>();
         List<CompletableFuture<Species>> actions = new ArrayList<>();
         for (int i = 0; i < 8; ++i) {
-          futures.add(binding.predictAsync(ADELIE));
+          futures.add(predictor.predictAsync(ADELIE));
         }
         for (int i = 0; i < 8; ++i) {
           CompletableFuture<Species> other = futures.get((i + 3) % 8);
@@ -169,14 +170,15 @@ class AsyncTest {
     Set<String> seen = new TreeSet<>();
     try (Served served = serve("penguins.onnx");
         Model model = served.connect(many())) {
-      Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
-      binding.predict(ADELIE);
+      Predictor<Penguin, Species> predictor = model.newPredictor(Penguin.class, Species.class);
+      predictor.predict(ADELIE);
       for (int round = 0; round < 10; ++round) {
         List<CompletableFuture<Species>> futures = new ArrayList<>();
         List<CompletableFuture<?>> actions = new ArrayList<>();
         AtomicInteger count = new AtomicInteger();
         for (int i = 0; i < 20 * FLIGHT; ++i) {
-          CompletableFuture<Species> future = binding.predictAsync(ADELIE, Duration.ofSeconds(30));
+          CompletableFuture<Species> future =
+              predictor.predictAsync(ADELIE, Duration.ofSeconds(30));
           futures.add(future);
           if (round % 2 == 0 || i % 2 == 0) {
             actions.add(future.handle((answer, e) -> count.incrementAndGet()));
@@ -202,7 +204,7 @@ class AsyncTest {
         }
         assertEquals(actions.size(), count.get());
       }
-      assertEquals("Adelie", binding.predict(ADELIE, Duration.ofSeconds(30)).label());
+      assertEquals("Adelie", predictor.predict(ADELIE, Duration.ofSeconds(30)).label());
     }
     assertTrue(seen.containsAll(Set.of("OK", "CANCELLED_BY_PROGRAM")), seen.toString());
     seen.removeAll(Set.of("OK", "CANCELLED_BY_PROGRAM", "PEER_DIED", "UNREACHABLE"));
@@ -226,10 +228,10 @@ class AsyncTest {
         List<CompletableFuture<Species>> futures = new ArrayList<>();
         Species wanted;
         try (Model model = served.connect(Options.DEFAULTS.withMaxCalls(FLIGHT))) {
-          Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
-          wanted = binding.predict(ADELIE);
+          Predictor<Penguin, Species> predictor = model.newPredictor(Penguin.class, Species.class);
+          wanted = predictor.predict(ADELIE);
           for (int i = 0; i < FLIGHT; ++i) {
-            futures.add(binding.predictAsync(ADELIE));
+            futures.add(predictor.predictAsync(ADELIE));
           }
         }
         for (int i = 0; i < FLIGHT; ++i) {
@@ -305,7 +307,7 @@ class AsyncTest {
       assertEquals(null, completed.join());
       assertThrows(CancellationException.class, cancelled::join);
       CompletableFuture<Map<String, Object>> late =
-          model.bind(Map.class, Map.class).predictAsync(Map.of(), Duration.ofMillis(30))
+          model.newPredictor(Map.class, Map.class).predictAsync(Map.of(), Duration.ofMillis(30))
               .thenApply(answer -> wanted);
       ExecutionException e = assertThrows(ExecutionException.class, late::get);
       assertTrue(

@@ -109,14 +109,14 @@ final class Benchmark {
             sum[0] += call.getDouble(0, column);
           });
       measure("rows", 2000, i -> call.rows()); // the cheapest function of the library
-      Binding<Order, Verdict> binding = model.bind(Order.class, Verdict.class);
-      measure("record", 2000, i -> binding.predict(orders[i % DIFFERENT_ROWS]));
+      Predictor<Order, Verdict> predictor = model.newPredictor(Order.class, Verdict.class);
+      measure("record", 2000, i -> predictor.predict(orders[i % DIFFERENT_ROWS]));
       Map<String, Object> map = new java.util.HashMap<>();
       for (int i = 0; i < 30; ++i) {
         map.put("x" + i, rows[0][i]);
       }
       measure("map", 2000, i -> model.predict(map));
-      measure("async", 500, i -> binding.predictAsync(orders[i % DIFFERENT_ROWS]).join());
+      measure("async", 500, i -> predictor.predictAsync(orders[i % DIFFERENT_ROWS]).join());
     }
     if (arguments.length > 1) {
       measureServed(arguments[1], orders);
@@ -125,17 +125,17 @@ final class Benchmark {
 
   private static void measureServed(String uri, Order[] orders) throws Exception {
     try (Model model = Sidecall.open(uri)) {
-      Binding<Order, Verdict> binding = model.bind(Order.class, Verdict.class);
-      measure("shm_record", 500, i -> binding.predict(orders[i % DIFFERENT_ROWS]));
+      Predictor<Order, Verdict> predictor = model.newPredictor(Order.class, Verdict.class);
+      measure("shm_record", 500, i -> predictor.predict(orders[i % DIFFERENT_ROWS]));
       ArrayDeque<CompletableFuture<Verdict>> inFlight = new ArrayDeque<>();
       for (int i = 0; i < 63; ++i) {
-        inFlight.add(binding.predictAsync(orders[i]));
+        inFlight.add(predictor.predictAsync(orders[i]));
       }
       measure(
           "shm_async_64",
           500,
           i -> {
-            inFlight.addLast(binding.predictAsync(orders[i % DIFFERENT_ROWS]));
+            inFlight.addLast(predictor.predictAsync(orders[i % DIFFERENT_ROWS]));
             inFlight.removeFirst().join();
           });
       inFlight.forEach(CompletableFuture::join);
@@ -143,7 +143,7 @@ final class Benchmark {
           .start(
               () -> {
                 try {
-                  measure("shm_virtual", 500, i -> binding.predict(orders[i % DIFFERENT_ROWS]));
+                  measure("shm_virtual", 500, i -> predictor.predict(orders[i % DIFFERENT_ROWS]));
                 } catch (Exception e) {
                   throw new IllegalStateException(e);
                 }

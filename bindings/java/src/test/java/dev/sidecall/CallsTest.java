@@ -114,7 +114,7 @@ class CallsTest {
   @Test
   void aClosedModelIsRefusedAndItsCallsStayUsable() {
     Model model = Models.open("gbm.onnx");
-    Binding<?, ?> binding = model.bind(Map.class, Map.class);
+    Predictor<?, ?> predictor = model.newPredictor(Map.class, Map.class);
     Call call = model.newCall(1);
     assertRefused(Code.MISSING_VALUE, () -> model.predictJson("{}"));
     model.close();
@@ -125,7 +125,7 @@ class CallsTest {
             () -> model.predictMany(List.of(Map.of())),
             () -> model.predictMany(List.of()),
             () -> model.predict(Models.ADELIE, Map.class),
-            () -> binding.predict(null, java.time.Duration.ofSeconds(1)),
+            () -> predictor.predict(null, java.time.Duration.ofSeconds(1)),
             () -> model.predictJson("{}"),
             () -> model.newCall(1),
             () -> model.feature("x0"),
@@ -137,7 +137,7 @@ class CallsTest {
             () -> model.inputs(),
             () -> model.outputs(),
             () -> model.run(Map.of()),
-            () -> model.bind(Map.class, Map.class),
+            () -> model.newPredictor(Map.class, Map.class),
             () -> model.predictAsync(Map.of()));
     for (Executable use : uses) {
       if (use != uses.get(4)) {

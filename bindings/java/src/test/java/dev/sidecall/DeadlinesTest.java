@@ -46,13 +46,13 @@ class DeadlinesTest {
 
   private static Map<String, Run> runs(Model model) {
     Map<String, Run> runs = new LinkedHashMap<>();
-    Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
+    Predictor<Penguin, Species> predictor = model.newPredictor(Penguin.class, Species.class);
     Map<String, Object> empty = Map.of();
     Map<String, Tensor> inputs = inputs(model);
-    runs.put("predict", t -> binding.predict(ADELIE, t));
-    runs.put("predictMany", t -> binding.predictMany(List.of(ADELIE, ADELIE), t));
-    runs.put("predictAsync", t -> join(binding.predictAsync(ADELIE, t)));
-    runs.put("predictManyAsync", t -> join(binding.predictManyAsync(List.of(ADELIE, ADELIE), t)));
+    runs.put("predict", t -> predictor.predict(ADELIE, t));
+    runs.put("predictMany", t -> predictor.predictMany(List.of(ADELIE, ADELIE), t));
+    runs.put("predictAsync", t -> join(predictor.predictAsync(ADELIE, t)));
+    runs.put("predictManyAsync", t -> join(predictor.predictManyAsync(List.of(ADELIE, ADELIE), t)));
     runs.put("predict a map", t -> model.predict(empty, t));
     runs.put("predict a record", t -> model.predict(ADELIE, Species.class, t));
     runs.put("predictMany maps", t -> model.predictMany(List.of(empty), t));
@@ -156,7 +156,7 @@ class DeadlinesTest {
       runs.put(
           "no records, started",
           timeout ->
-              join(model.bind(Map.class, Map.class).predictManyAsync(List.of(), timeout)));
+              join(model.newPredictor(Map.class, Map.class).predictManyAsync(List.of(), timeout)));
       runs.forEach(
           (name, run) -> {
             for (Duration wrong : List.of(Duration.ZERO, Duration.ofNanos(-1))) {

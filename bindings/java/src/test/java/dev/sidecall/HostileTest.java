@@ -98,17 +98,17 @@ class HostileTest {
     assertNull("shape", () -> Tensor.of(new float[1], (long[]) null));
     try (Model model = Models.open("kinds.onnx");
         Call call = model.newCall(1)) {
-      Binding<Map<?, ?>, Map<?, ?>> binding = maps(model);
-      assertNull("record", () -> model.bind(null, Map.class));
-      assertNull("answer", () -> model.bind(Map.class, null));
+      Predictor<Map<?, ?>, Map<?, ?>> predictor = maps(model);
+      assertNull("record", () -> model.newPredictor(null, Map.class));
+      assertNull("answer", () -> model.newPredictor(Map.class, null));
       assertNull("record", () -> model.predict((Map<String, Object>) null));
       assertNull("record", () -> model.predict(null, Map.class));
       assertNull("answer", () -> model.predict(Map.of(), (Class<?>) null));
       assertNull("record", () -> model.predictAsync((Map<String, Object>) null));
       assertNull("timeout", () -> model.predict(Map.of(), (java.time.Duration) null));
-      assertNull("records", () -> binding.predictMany(null));
-      assertNull("records[1]", () -> binding.predictMany(Arrays.asList(Map.of(), null)));
-      assertNull("records", () -> binding.predictManyAsync(null));
+      assertNull("records", () -> predictor.predictMany(null));
+      assertNull("records[1]", () -> predictor.predictMany(Arrays.asList(Map.of(), null)));
+      assertNull("records", () -> predictor.predictManyAsync(null));
       assertNull("inputs", () -> model.run(null));
       assertNull("inputs", () -> model.runAsync(null));
       assertNull("json", () -> model.predictJson((String) null));
@@ -145,9 +145,9 @@ class HostileTest {
   }
 
   @SuppressWarnings("unchecked")
-  private static Binding<Map<?, ?>, Map<?, ?>> maps(Model model) {
-    Binding<?, ?> binding = model.bind(Map.class, Map.class);
-    return (Binding<Map<?, ?>, Map<?, ?>>) binding;
+  private static Predictor<Map<?, ?>, Map<?, ?>> maps(Model model) {
+    Predictor<?, ?> predictor = model.newPredictor(Map.class, Map.class);
+    return (Predictor<Map<?, ?>, Map<?, ?>>) predictor;
   }
 
   private static void assertNull(String name, Executable executable) {
@@ -162,7 +162,8 @@ class HostileTest {
   @Test
   void typesThatMeanTwoThingsAreRefused() {
     try (Model model = Models.open("kinds.onnx")) {
-      assertRefused(Code.INVALID_ARGUMENT, "a second", () -> model.bind(Twice.class, Map.class));
+      assertRefused(
+          Code.INVALID_ARGUMENT, "a second", () -> model.newPredictor(Twice.class, Map.class));
     }
     try (Model model = Models.open("dates.onnx");
         Call call = model.newCall(1)) {

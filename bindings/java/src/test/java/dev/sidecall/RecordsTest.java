@@ -65,15 +65,15 @@ class RecordsTest {
   @Test
   void manyRecordsAreAnsweredInOneRun() {
     try (Model model = Models.open("penguins.onnx")) {
-      Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
-      Species one = binding.predict(ADELIE);
+      Predictor<Penguin, Species> predictor = model.newPredictor(Penguin.class, Species.class);
+      Species one = predictor.predict(ADELIE);
       for (int rows : new int[] {1, 7, 3}) {
         List<Penguin> penguins = Collections.nCopies(rows, ADELIE);
-        assertEquals(Collections.nCopies(rows, one), binding.predictMany(penguins));
-        assertEquals(Collections.nCopies(rows, one), binding.predictManyAsync(penguins).join());
+        assertEquals(Collections.nCopies(rows, one), predictor.predictMany(penguins));
+        assertEquals(Collections.nCopies(rows, one), predictor.predictManyAsync(penguins).join());
       }
-      assertEquals(List.of(), binding.predictMany(List.of()));
-      assertEquals(List.of(), binding.predictManyAsync(List.of()).join());
+      assertEquals(List.of(), predictor.predictMany(List.of()));
+      assertEquals(List.of(), predictor.predictManyAsync(List.of()).join());
       List<Map<String, ?>> broken =
           List.of(Map.of("island", 1), Map.of(), Map.of("island", "Biscoe", "sex", 2, "size", 3));
       SidecallException e = assertRefused(Code.DTYPE_MISMATCH, () -> model.predictMany(broken));
@@ -83,19 +83,19 @@ class RecordsTest {
       assertEquals(Family.DATA, e.family());
       assertEquals("island", e.name());
       assertEquals(List.of("string", "int64"), List.of(e.expected(), e.got()));
-      assertThrows(NullPointerException.class, () -> binding.predict(null));
+      assertThrows(NullPointerException.class, () -> predictor.predict(null));
       List<Penguin> withNull = new ArrayList<>(List.of(ADELIE));
       withNull.add(null);
-      assertThrows(NullPointerException.class, () -> binding.predictMany(withNull));
-      assertEquals(one, binding.predict(ADELIE), "the workspaces stay usable");
+      assertThrows(NullPointerException.class, () -> predictor.predictMany(withNull));
+      assertEquals(one, predictor.predict(ADELIE), "the workspaces stay usable");
     }
   }
 
   @Test
   void manyThreadsShareAModel() throws Exception {
     try (Model model = Models.open("penguins.onnx")) {
-      Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
-      Species wanted = binding.predict(ADELIE);
+      Predictor<Penguin, Species> predictor = model.newPredictor(Penguin.class, Species.class);
+      Species wanted = predictor.predict(ADELIE);
       for (ExecutorService executor :
           List.of(Executors.newFixedThreadPool(16), Executors.newVirtualThreadPerTaskExecutor())) {
         try (executor) {
@@ -105,9 +105,9 @@ class RecordsTest {
                 executor.submit(
                     () -> {
                       for (int k = 0; k < 20; ++k) {
-                        assertEquals(wanted, binding.predict(ADELIE));
+                        assertEquals(wanted, predictor.predict(ADELIE));
                       }
-                      assertEquals(wanted, binding.predictAsync(ADELIE).join());
+                      assertEquals(wanted, predictor.predictAsync(ADELIE).join());
                     }));
           }
           for (Future<?> future : futures) {
@@ -150,36 +150,43 @@ class RecordsTest {
   record ListOfText(List<String> probabilities) {}
 
   @Test
-  void namesAndTypesThatDoNotFitAreRefusedWhenTheyAreBound() {
+  void namesAndTypesThatDoNotFitAreRefusedWhenThePredictorIsMade() {
     try (Model model = Models.open("penguins.onnx");
         Model matmul = Models.open("matmul.onnx")) {
-      assertRefused(Code.UNKNOWN_NAME, "'size'", () -> model.bind(Unknown.class, Species.class));
+      assertRefused(
+          Code.UNKNOWN_NAME, "'size'", () -> model.newPredictor(Unknown.class, Species.class));
       assertRefused(
           Code.INVALID_ARGUMENT,
           "got java.util.List<java.lang.String>",
-          () -> model.bind(WrongType.class, Species.class));
+          () -> model.newPredictor(WrongType.class, Species.class));
       assertRefused(
           Code.INVALID_ARGUMENT,
           "expected a record or Map, got int",
-          () -> model.bind(int.class, Species.class));
+          () -> model.newPredictor(int.class, Species.class));
       assertRefused(
-          Code.UNKNOWN_NAME, "'labels'", () -> model.bind(Penguin.class, NoSuchColumn.class));
+          Code.UNKNOWN_NAME,
+          "'labels'",
+          () -> model.newPredictor(Penguin.class, NoSuchColumn.class));
       SidecallException e =
           assertRefused(
               Code.DTYPE_MISMATCH,
               "column 'label': expected string, got double",
-              () -> model.bind(Penguin.class, NumberOfText.class));
+              () -> model.newPredictor(Penguin.class, NumberOfText.class));
       assertEquals("label", e.name());
       assertRefused(
-          Code.DTYPE_MISMATCH, "got long", () -> model.bind(Penguin.class, NarrowNumber.class));
+          Code.DTYPE_MISMATCH,
+          "got long",
+          () -> model.newPredictor(Penguin.class, NarrowNumber.class));
       assertRefused(
-          Code.DTYPE_MISMATCH, "got java", () -> model.bind(Penguin.class, ListOfText.class));
+          Code.DTYPE_MISMATCH,
+          "got java",
+          () -> model.newPredictor(Penguin.class, ListOfText.class));
       assertRefused(
           Code.INVALID_ARGUMENT,
           "got java.lang.String",
-          () -> model.bind(Penguin.class, String.class));
+          () -> model.newPredictor(Penguin.class, String.class));
       assertRefused(
-          Code.NO_CONTRACT, "contract", () -> matmul.bind(Penguin.class, Species.class));
+          Code.NO_CONTRACT, "contract", () -> matmul.newPredictor(Penguin.class, Species.class));
       assertRefused(Code.INVALID_ARGUMENT, () -> model.predict("text", Species.class));
     }
   }
@@ -404,14 +411,14 @@ class RecordsTest {
       SidecallException refused = (SidecallException) e.getCause();
       assertEquals(Code.DTYPE_MISMATCH, refused.code());
       assertEquals(1, refused.faults().size());
-      Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
-      assertEquals("ADELIE", binding.predictAsync(ADELIE).thenApply(s -> s.label().toUpperCase())
+      Predictor<Penguin, Species> predictor = model.newPredictor(Penguin.class, Species.class);
+      assertEquals("ADELIE", predictor.predictAsync(ADELIE).thenApply(s -> s.label().toUpperCase())
           .join());
       assertRefused(
-          Code.INVALID_ARGUMENT, () -> binding.predict(ADELIE, Duration.ZERO));
+          Code.INVALID_ARGUMENT, () -> predictor.predict(ADELIE, Duration.ZERO));
       assertRefused(
-          Code.INVALID_ARGUMENT, () -> binding.predictAsync(ADELIE, Duration.ofSeconds(-1)));
-      assertEquals("Adelie", binding.predict(ADELIE, Duration.ofDays(1_000_000)).label());
+          Code.INVALID_ARGUMENT, () -> predictor.predictAsync(ADELIE, Duration.ofSeconds(-1)));
+      assertEquals("Adelie", predictor.predict(ADELIE, Duration.ofDays(1_000_000)).label());
     }
   }
 

@@ -39,8 +39,8 @@ class ServedTest {
   void manyThreadsShareAServedModel() throws Exception {
     try (Served served = serve("penguins.onnx");
         Model model = served.connect(Options.DEFAULTS.withMaxCalls(64))) {
-      Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
-      Species wanted = binding.predict(ADELIE);
+      Predictor<Penguin, Species> predictor = model.newPredictor(Penguin.class, Species.class);
+      Species wanted = predictor.predict(ADELIE);
       for (ExecutorService executor :
           List.of(Executors.newVirtualThreadPerTaskExecutor(), Executors.newFixedThreadPool(16))) {
         try (executor) {
@@ -50,12 +50,12 @@ class ServedTest {
                 executor.submit(
                     () -> {
                       for (int k = 0; k < 5; ++k) {
-                        assertEquals(wanted, binding.predict(ADELIE));
+                        assertEquals(wanted, predictor.predict(ADELIE));
                       }
-                      assertEquals(wanted, binding.predict(ADELIE, Duration.ofMinutes(1)));
+                      assertEquals(wanted, predictor.predict(ADELIE, Duration.ofMinutes(1)));
                       assertEquals(
-                          List.of(wanted, wanted), binding.predictMany(List.of(ADELIE, ADELIE)));
-                      assertEquals(wanted, binding.predictAsync(ADELIE).join());
+                          List.of(wanted, wanted), predictor.predictMany(List.of(ADELIE, ADELIE)));
+                      assertEquals(wanted, predictor.predictAsync(ADELIE).join());
                       assertRefused(
                           Code.DTYPE_MISMATCH, () -> model.predict(Map.of("island", 1)));
                     }));
@@ -203,7 +203,7 @@ class ServedTest {
       assertTrue(cancelled.cancel(true));
       assertThrows(CancellationException.class, cancelled::join);
       CompletableFuture<Map<String, Object>> late =
-          model.bind(Map.class, Map.class).predictAsync(Map.of(), Duration.ofMillis(50))
+          model.newPredictor(Map.class, Map.class).predictAsync(Map.of(), Duration.ofMillis(50))
               .thenApply(answer -> Map.of());
       CompletionException e = assertThrows(CompletionException.class, late::join);
       Code code = ((SidecallException) e.getCause()).code();
@@ -220,8 +220,8 @@ class ServedTest {
   void everyCallHasOneOutcomeWhenTheServerIsKilled() throws Exception {
     try (Served served = serve("penguins.onnx");
         Model model = served.connect()) {
-      Binding<Penguin, Species> binding = model.bind(Penguin.class, Species.class);
-      Species wanted = binding.predict(ADELIE);
+      Predictor<Penguin, Species> predictor = model.newPredictor(Penguin.class, Species.class);
+      Species wanted = predictor.predict(ADELIE);
       AtomicBoolean isOver = new AtomicBoolean();
       List<Thread> threads = new ArrayList<>();
       List<String> problems = java.util.Collections.synchronizedList(new ArrayList<>());
@@ -235,8 +235,8 @@ class ServedTest {
                     try {
                       Species got =
                           way == 2
-                              ? binding.predictAsync(ADELIE, Duration.ofSeconds(20)).join()
-                              : binding.predict(ADELIE, Duration.ofSeconds(20));
+                              ? predictor.predictAsync(ADELIE, Duration.ofSeconds(20)).join()
+                              : predictor.predict(ADELIE, Duration.ofSeconds(20));
                       if (!got.equals(wanted)) {
                         problems.add(got.toString());
                       }
@@ -261,7 +261,7 @@ class ServedTest {
         thread.join();
       }
       assertEquals(List.of(), problems);
-      assertEquals(wanted, binding.predict(ADELIE));
+      assertEquals(wanted, predictor.predict(ADELIE));
     }
   }
 

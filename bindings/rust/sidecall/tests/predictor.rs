@@ -1,4 +1,4 @@
-//! What `bind` refuses, deadlines of bindings, and many records in one run.
+//! What `Model::predictor` refuses, deadlines of predictors, and many records in one run.
 
 mod common;
 
@@ -26,7 +26,7 @@ answer! {
 }
 
 fn refused<R: sidecall::Record, A: sidecall::Answer>(name: &str) -> Error {
-    common::open(name).bind::<R, A>().unwrap_err()
+    common::open(name).predictor::<R, A>().unwrap_err()
 }
 
 #[test]
@@ -65,7 +65,9 @@ fn a_point_in_time_is_refused_for_a_feature_without_a_time_zone() {
     assert_eq!(error.code(), Code::DtypeMismatch);
     // Texts in ISO 8601, and integers as counts of the unit.
     record! { struct Dates { due: i64, born: &'static str } }
-    let dates = common::open("dates.onnx").bind::<Dates, Nothing>().unwrap();
+    let dates = common::open("dates.onnx")
+        .predictor::<Dates, Nothing>()
+        .unwrap();
     let born = "1970-01-02T00:00:00";
     dates.predict(&Dates { due: 0, born }).unwrap();
 }
@@ -91,7 +93,7 @@ fn a_column_of_float64_is_not_read_as_f32() {
     assert_eq!(error.message(), text);
     let model = common::open("prediction_float64.onnx");
     let point = Point { x0: 0.5, x1: 2 };
-    let wide = model.bind::<Point, Wide>().unwrap();
+    let wide = model.predictor::<Point, Wide>().unwrap();
     wide.predict(&point).unwrap();
     let column = model.column("prediction").unwrap();
     let mut call = model.call(1).unwrap();
@@ -106,7 +108,7 @@ fn a_column_of_float32_is_read_as_f32_and_f64() {
     record! { struct Point { x0: f32, x1: f64, x2: i64 } }
     answer! { struct Both { narrow: f32 => "probabilities.3", wide: f64 => "probabilities.3" } }
     let both = common::open("label_int.onnx")
-        .bind::<Point, Both>()
+        .predictor::<Point, Both>()
         .unwrap();
     let answer = both
         .predict(&Point {
@@ -139,7 +141,7 @@ fn two_fields_for_one_feature_are_refused() {
 }
 
 #[test]
-fn a_model_without_a_contract_is_not_bound() {
+fn a_model_without_a_contract_has_no_predictor() {
     let error = refused::<Penguin, Species>("add.onnx");
     assert_eq!(error.code(), Code::NoContract);
     assert_eq!(
@@ -164,8 +166,8 @@ fn a_field_may_have_a_type_of_the_program() {
     record! { struct Typed { island: Option<Island> } }
     record! { struct Untyped { island: &'static str } }
     let model = common::open("penguins.onnx");
-    let typed = model.bind::<Typed, Species>().unwrap();
-    let untyped = model.bind::<Untyped, Species>().unwrap();
+    let typed = model.predictor::<Typed, Species>().unwrap();
+    let untyped = model.predictor::<Untyped, Species>().unwrap();
     assert_eq!(
         typed
             .predict(&Typed {
@@ -184,7 +186,7 @@ fn a_binding_gives_a_run_up_at_its_deadline() {
     let (server, address) = common::serve("penguins.onnx", "deadline");
     let options = Options::default().wait(MINUTE);
     let model = Model::open_with(&address, &options).unwrap();
-    let species = model.bind::<Penguin, Species>().unwrap();
+    let species = model.predictor::<Penguin, Species>().unwrap();
     let penguin = Penguin::default();
     let batch = [penguin.clone(), penguin.clone()];
     let answer = species.predict(&penguin).unwrap();
@@ -203,11 +205,11 @@ fn a_binding_gives_a_run_up_at_its_deadline() {
 }
 
 #[test]
-fn the_deadline_of_the_options_holds_for_bindings() {
+fn the_deadline_of_the_options_holds_for_predictors() {
     let (server, address) = common::serve("penguins.onnx", "options");
     Model::open_with(&address, &Options::default().wait(MINUTE)).unwrap();
     let model = Model::open_with(&address, &Options::default().timeout(MOMENT)).unwrap();
-    let species = model.bind::<Penguin, Species>().unwrap();
+    let species = model.predictor::<Penguin, Species>().unwrap();
     let penguin = Penguin::default();
     let mut call = model.call(1).unwrap();
     server.stop();
@@ -229,7 +231,7 @@ fn the_deadline_of_the_options_holds_for_bindings() {
 fn a_binding_outlives_its_server_if_the_next_one_has_the_same_model() {
     let (server, address) = common::serve("penguins.onnx", "restart");
     let model = Model::open_with(&address, &Options::default().wait(MINUTE)).unwrap();
-    let species = model.bind::<Penguin, Species>().unwrap();
+    let species = model.predictor::<Penguin, Species>().unwrap();
     let answer = species.predict(&Penguin::default()).unwrap();
     drop(server);
     let (server, _) = common::serve("penguins.onnx", "restart");
@@ -240,14 +242,16 @@ fn a_binding_outlives_its_server_if_the_next_one_has_the_same_model() {
     let error = species.predict(&Penguin::default()).unwrap_err();
     assert_eq!(error.code(), Code::ContractChanged);
     assert!(!error.is_retryable());
-    let error = Model::open(&address).unwrap().bind::<Penguin, Species>();
+    let error = Model::open(&address)
+        .unwrap()
+        .predictor::<Penguin, Species>();
     assert_eq!(error.unwrap_err().code(), Code::UnknownName);
 }
 
 #[test]
 fn many_records_are_answered_in_one_run() {
     let model = common::open("penguins.onnx");
-    let species = model.bind::<Penguin, Species>().unwrap();
+    let species = model.predictor::<Penguin, Species>().unwrap();
     assert_eq!(species.predict_all(&[]).unwrap(), []);
     let of = |island: &str, bill_length_mm| Penguin {
         bill_length_mm,
@@ -268,7 +272,7 @@ fn many_records_are_answered_in_one_run() {
 fn one_bad_record_fails_the_batch_and_is_named() {
     record! { #[derive(Clone)] struct Place { island: Value<'static> } }
     let model = common::open("penguins.onnx");
-    let species = model.bind::<Place, Species>().unwrap();
+    let species = model.predictor::<Place, Species>().unwrap();
     let mut records: Vec<Place> = ["Dream", "Biscoe"]
         .map(|island| Place {
             island: island.into(),

@@ -21,7 +21,7 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 /** Which types of components fit the features and columns of a model. */
-class BindingTest {
+class PredictorTest {
   private static final Instant THEN = Instant.ofEpochSecond(1_000);
 
   /** A value of each type of components; more if the value decides, too. */
@@ -141,7 +141,7 @@ class BindingTest {
       SidecallException e =
           assertRefused(
               Code.DTYPE_MISMATCH,
-              "component length of dev.sidecall.BindingTest$TextForNumber: feature"
+              "component length of dev.sidecall.PredictorTest$TextForNumber: feature"
                   + " 'bill_length_mm': expected float32, got java.lang.String",
               () -> penguins.predict(new TextForNumber("39.1"), Species.class));
       assertEquals(Family.DATA, e.family());
@@ -154,7 +154,7 @@ class BindingTest {
         assertRefused(
             Code.DTYPE_MISMATCH,
             "feature '" + name + "': expected " + expected + ", got " + got,
-            () -> model.bind(record, Map.class));
+            () -> model.newPredictor(record, Map.class));
     assertEquals(List.of(name, expected, got), List.of(e.name(), e.expected(), e.got()));
   }
 
@@ -177,8 +177,8 @@ class BindingTest {
           assertRefused(
               Code.MISSING_VALUE,
               "feature 'due', which may not be missing: expected a component of"
-                  + " dev.sidecall.BindingTest$Born, got none",
-              () -> dates.bind(Born.class, Map.class));
+                  + " dev.sidecall.PredictorTest$Born, got none",
+              () -> dates.newPredictor(Born.class, Map.class));
       assertEquals(
           List.of("due", "datetime", "no component"), List.of(e.name(), e.expected(), e.got()));
       assertRefused(
@@ -190,10 +190,10 @@ class BindingTest {
                   Code.MISSING_VALUE, () -> dates.predict(Map.of("born", LocalDate.EPOCH)))
               .name());
       dates.predict(new BornAndDue(LocalDate.EPOCH, "1970-01-01T00:00Z"), Map.class);
-      dates.bind(Map.class, Map.class);
+      dates.newPredictor(Map.class, Map.class);
 
       // Objects and whole numbers are checked by the run.
-      Binding<Whole, ?> whole = kinds.bind(Whole.class, Map.class);
+      Predictor<Whole, ?> whole = kinds.newPredictor(Whole.class, Map.class);
       whole.predict(new Whole(1, 2L, 3, true, "a"));
       assertEquals(
           "word_must",
@@ -272,22 +272,22 @@ class BindingTest {
       SidecallException e =
           assertRefused(
               Code.DTYPE_MISMATCH,
-              "component transformed of dev.sidecall.BindingTest$FloatsOfDoubles: output"
+              "component transformed of dev.sidecall.PredictorTest$FloatsOfDoubles: output"
                   + " 'transformed': expected float64 (Map<String, Double>, List<Double> or"
                   + " double[]), got java.util.List<java.lang.Float>",
-              () -> kinds.bind(Map.class, FloatsOfDoubles.class));
+              () -> kinds.newPredictor(Map.class, FloatsOfDoubles.class));
       assertEquals(
           List.of("transformed", "float64", "java.util.List<java.lang.Float>"),
           List.of(e.name(), e.expected(), e.got()));
       assertRefused(
           Code.DTYPE_MISMATCH,
           "column 'transformed.0': expected float64, got java.lang.Float",
-          () -> kinds.bind(Map.class, FloatOfDouble.class));
-      kinds.bind(Map.class, Doubles.class);
+          () -> kinds.newPredictor(Map.class, FloatOfDouble.class));
+      kinds.newPredictor(Map.class, Doubles.class);
       assertRefused(
           Code.DTYPE_MISMATCH,
           "expected int64 (Map<String, Long>, List<Long> or long[])",
-          () -> dates.bind(Map.class, IntsOfLongs.class));
+          () -> dates.newPredictor(Map.class, IntsOfLongs.class));
     }
   }
 

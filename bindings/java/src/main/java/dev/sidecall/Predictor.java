@@ -8,26 +8,27 @@ import java.util.Objects;
 import java.util.concurrent.CompletableFuture;
 
 /**
- * A type of records and a type of answers, whose names were looked up in a model. Any number of
- * threads may use it at once. {@link Model#bind} says what the types may be.
+ * Predicts answers of one type for records of another type. It has looked the names of both types
+ * up in the model. Any number of threads may use it at once. {@link Model#newPredictor} says what
+ * the types may be.
  *
  * <pre>{@code
  * record Order(double amount, String country) {}
  * record Verdict(String label, @Name("probabilities.fraud") double fraud) {}
  *
- * Binding<Order, Verdict> verdicts = model.bind(Order.class, Verdict.class);
+ * Predictor<Order, Verdict> verdicts = model.newPredictor(Order.class, Verdict.class);
  * Verdict verdict = verdicts.predict(new Order(12.5, "DE"));
  * }</pre>
  *
  * @param <I> the type of records
  * @param <O> the type of answers
  */
-public final class Binding<I, O> {
+public final class Predictor<I, O> {
   private final Model model;
   private final Core core;
   private final Plan plan;
 
-  Binding(Model model, Plan plan) {
+  Predictor(Model model, Plan plan) {
     this.model = model;
     this.core = model.core();
     this.plan = plan;
