@@ -129,7 +129,9 @@ std::exception_ptr ExecutionContext::execute_timed() noexcept {
   const int64_t size = size_;
   const Clock::time_point begin = Clock::now();
   std::exception_ptr failure = execute_claimed(-1);
-  if (failure == nullptr) times->note(size, std::chrono::nanoseconds(Clock::now() - begin).count());
+  const int64_t ns = std::chrono::nanoseconds(Clock::now() - begin).count();
+  if (failure == nullptr) times->note(size, ns);
+  else times->note_failed(size, ns);
   return failure;
 }
 

@@ -24,6 +24,12 @@ class RunTimes {
     estimate.store(std::max<int64_t>(after, 1), std::memory_order_relaxed);
   }
 
+  // The same for a run that failed. If it was ended early, it would have taken longer. If it failed
+  // at once, its time says nothing.
+  void note_failed(int64_t size, int64_t ns) noexcept {
+    if (ns > expected(size)) note(size, ns);
+  }
+
   // INT64_MAX if no run of about this size was noted.
   int64_t expected(int64_t size) const noexcept {
     return estimates_[index_of(size)].load(std::memory_order_relaxed);

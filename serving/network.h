@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/abi/handles.h"
 #include "core/model.h"
 #include "log.h"
 #include "net/api/serving.h"
@@ -41,7 +42,7 @@ class NetworkServer final : public Server {
   sidecall_net_service describe();
 
   const sidecall_net_server_api& api_;
-  const std::shared_ptr<const Model> model_;
+  const sidecall_model model_;
   const std::shared_ptr<ServerLog> log_;
   const std::string title_;
   std::vector<sidecall_net_tensor> inputs_, outputs_;

@@ -1,6 +1,8 @@
 // Writes what is wrong with a value as JSON, in the form of all answers over HTTP.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -11,6 +13,14 @@ namespace sidecall {
 
 // FaultTexts::what of a fault that concerns the records as a whole; such a fault has no name.
 inline constexpr const char* kRecords = "records";
+// FaultTexts::what, indexed by SIDECALL_FAULT_*.
+inline constexpr std::array<const char*, 6> kFaultKinds = {"feature", "input", "output",
+                                                           "column",  "step",  kRecords};
+
+inline int32_t fault_kind(std::string_view what) noexcept {
+  const auto found = std::find(kFaultKinds.begin(), kFaultKinds.end(), what);
+  return found == kFaultKinds.end() ? 0 : static_cast<int32_t>(found - kFaultKinds.begin());
+}
 
 struct FaultTexts {
   int64_t row;  // -1 if the fault concerns no particular row

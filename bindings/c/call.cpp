@@ -1,11 +1,11 @@
-// sidecall_call_*, except the values of records (values.cpp): checks pointers and forwards to
-// core/call/call.h.
+// sidecall_call_*, except the values of records (values.cpp), and the calls that a model keeps:
+// checks pointers and forwards to core/call/call.h.
 #include "core/call/call.h"
 
 #include <sidecall/binding.h>
 
-#include "guard.h"
-#include "handles.h"
+#include "core/abi/guard.h"
+#include "core/abi/handles.h"
 #include "structs.h"
 
 using sidecall::guard;
@@ -34,10 +34,35 @@ sidecall_status sidecall_call_open(const sidecall_model* model, int64_t rows,
   });
 }
 
+sidecall_status sidecall_model_take_call(const sidecall_model* model, int64_t rows,
+                                         sidecall_call** out_call, sidecall_error* err) {
+  if (out_call != nullptr) *out_call = nullptr;
+  sidecall_call* call = nullptr;
+  sidecall_status status = guard(err, [&] {
+    require(model != nullptr && out_call != nullptr, "model and out_call must not be NULL");
+    call = model->kept_calls.get().take();
+  });
+  if (status != SIDECALL_OK) return status;
+  status = guard(err, [&] {
+    if (call != nullptr) call->call.resize(rows);
+    else call = sidecall::open_call(*model, rows, true);
+  });
+  if (status == SIDECALL_OK) *out_call = call;
+  else sidecall_model_give_call(model, call);
+  return status;
+}
+
+void sidecall_model_give_call(const sidecall_model* model, sidecall_call* call) {
+  if (call == nullptr) return;
+  bool is_kept = false;
+  if (model != nullptr && model->model == call->model) {
+    guard(nullptr, [&] { is_kept = model->kept_calls.get().keep(call, model->lends_connections); });
+  }
+  if (!is_kept) sidecall::close_call(call);
+}
+
 void sidecall_call_close(sidecall_call* call) {
-  const auto dispose = [](void* left) { delete static_cast<sidecall_call*>(left); };
-  if (call != nullptr) call->run.detach();
-  if (call != nullptr && !call->call.leave_to_worker(dispose, call)) delete call;
+  if (call != nullptr) sidecall::close_call(call);
 }
 
 int64_t sidecall_call_expected_ns(const sidecall_call* call) {

@@ -1,11 +1,13 @@
-// sidecall_error_*, sidecall_fault_* and sidecall_struct_size of binding.h: errors and struct sizes
-// for languages that cannot include the headers.
+// The names of statuses, and sidecall_error_*, sidecall_fault_* and sidecall_struct_size of
+// binding.h: errors and struct sizes for languages that cannot include the headers.
 #include <sidecall/binding.h>
 #include <sidecall/server.h>
 
 #include <algorithm>
 #include <new>
 #include <string_view>
+
+#include "core/error.h"
 
 namespace {
 
@@ -23,6 +25,8 @@ const sidecall_fault& fields(const sidecall_fault* fault) {
 }  // namespace
 
 extern "C" {
+
+const char* sidecall_status_name(sidecall_status status) { return sidecall::status_name(status); }
 
 sidecall_error* sidecall_error_open(uint32_t max_faults) {
   auto* err = new (std::nothrow) sidecall_error(SIDECALL_ERROR_INIT);

@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "core/abi/texts.h"
 #include "core/queue/queue.h"
-#include "texts.h"
 
 namespace sidecall {
 

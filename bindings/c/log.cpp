@@ -1,7 +1,7 @@
 // sidecall_log_*: checks pointers and forwards to serving/log.h.
 #include "serving/log.h"
 
-#include "guard.h"
+#include "core/abi/guard.h"
 #include "structs.h"
 
 using sidecall::guard;

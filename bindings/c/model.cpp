@@ -2,16 +2,17 @@
 #include <sidecall/binding.h>
 
 #include "base/dtype.h"
+#include "core/abi/guard.h"
+#include "core/abi/handles.h"
+#include "core/abi/texts.h"
 #include "core/verify.h"
 #include "engines/choice/engine.h"
 #include "engines/choice/route.h"
 #include "engines/oip/describe.h"
 #include "engines/oip/engine.h"
 #include "engines/onnxruntime/library.h"
-#include "guard.h"
-#include "handles.h"
+#include "open_model.h"
 #include "structs.h"
-#include "texts.h"
 
 using sidecall::Error;
 using sidecall::guard;

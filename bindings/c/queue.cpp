@@ -9,9 +9,10 @@
 #include <string>
 #include <utility>
 
+#include "core/abi/guard.h"
+#include "core/abi/handles.h"
 #include "event.h"
-#include "guard.h"
-#include "handles.h"
+#include "open_model.h"
 #include "structs.h"
 
 namespace {

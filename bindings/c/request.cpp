@@ -1,7 +1,7 @@
 // sidecall_request_*: checks pointers and forwards to serving/request.h.
 #include "serving/request.h"
 
-#include "guard.h"
+#include "core/abi/guard.h"
 #include "structs.h"
 
 using sidecall::guard;

@@ -1,16 +1,16 @@
 // sidecall_server_*: checks pointers and forwards to serving/server.h.
 #include "serving/server.h"
 
+#include "core/abi/guard.h"
+#include "core/abi/handles.h"
+#include "core/abi/texts.h"
 #include "engines/shm/errors.h"
-#include "guard.h"
-#include "handles.h"
 #include "server_options.h"
 #include "serving/options.h"
 #include "shm/client/client.h"
 #include "shm/client/endpoint.h"
 #include "structs.h"
 #include "supervisor.h"
-#include "texts.h"
 
 using sidecall::Error;
 using sidecall::guard;

@@ -4,9 +4,9 @@
 #include <string>
 #include <utility>
 
+#include "core/abi/guard.h"
+#include "core/abi/handles.h"
 #include "event.h"
-#include "guard.h"
-#include "handles.h"
 #include "structs.h"
 
 namespace sidecall {

@@ -10,16 +10,10 @@
 #include <cstring>
 #include <tuple>
 
+#include "core/abi/guard.h"
 #include "core/error.h"
 
 namespace sidecall {
-
-// A struct_size above this limit is treated as memory that was never initialised.
-constexpr uint32_t kLargestStruct = 4096;
-
-constexpr bool is_struct_size(uint32_t size) noexcept {
-  return size >= sizeof(uint32_t) && size <= kLargestStruct;
-}
 
 // The fields after struct_size. A structured binding names every field of a struct, so the compiler
 // reports a field that was added to the header but not here.

@@ -6,13 +6,13 @@
 #include <optional>
 #include <utility>
 
+#include "core/abi/guard.h"
+#include "core/abi/texts.h"
 #include "core/error.h"
 #include "engines/shm/errors.h"
-#include "guard.h"
 #include "server_options.h"
 #include "serving/options.h"
 #include "supervisor.h"
-#include "texts.h"
 
 using sidecall::Error;
 using sidecall::guard;

@@ -2,10 +2,10 @@
 // to core/call/call.h.
 #include <sidecall/binding.h>
 
+#include "core/abi/guard.h"
+#include "core/abi/handles.h"
 #include "core/call/call.h"
 #include "core/text.h"
-#include "guard.h"
-#include "handles.h"
 
 using sidecall::Call;
 using sidecall::guard;

@@ -9,8 +9,8 @@
 #include <thread>
 
 #include "base/process/signals_blocked.h"
+#include "core/abi/guard.h"
 #include "core/error.h"
-#include "guard.h"
 #include "serving/log.h"
 #include "shm/common/socket.h"
 

@@ -49,15 +49,22 @@ void Call::run(int64_t timeout_ns) {
     throw;
   }
   has_reached_engine_ = true;
-  // Not each run, because reading the clock twice takes a fifth of the shortest run.
-  if ((++num_runs_ & 63) == 0 && run_times_ != nullptr) run_timed(timeout_ns);
+  // Without a deadline not each run, because reading the clock twice takes a fifth of the shortest
+  // run.
+  if (run_times_ != nullptr && (timeout_ns > 0 || (++num_runs_ & 63) == 0)) run_timed(timeout_ns);
   else context_->run(timeout_ns);
 }
 
 void Call::run_timed(int64_t timeout_ns) {
   const Clock::time_point begin = Clock::now();
-  context_->run(timeout_ns);
-  run_times_->note(num_elements(), std::chrono::nanoseconds(Clock::now() - begin).count());
+  const auto elapsed_ns = [&] { return std::chrono::nanoseconds(Clock::now() - begin).count(); };
+  try {
+    context_->run(timeout_ns);
+  } catch (...) {
+    run_times_->note_failed(num_elements(), elapsed_ns());
+    throw;
+  }
+  run_times_->note(num_elements(), elapsed_ns());
 }
 
 void Call::reserve(int64_t timeout_ns) {

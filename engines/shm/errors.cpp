@@ -3,23 +3,24 @@
 #include "errors.h"
 
 #include <algorithm>
-#include <array>
-#include <cstring>
 #include <map>
 #include <tuple>
 #include <utility>
 
+#include "base/json/fault_json.h"
+#include "shm/common/layout.h"
+
 namespace sidecall {
 namespace {
 
-// Indexed by shm::FaultKind.
-constexpr std::array kKinds = {"feature", "input", "output", "column", "step"};
-
+// shm::FaultKind has the numbers of SIDECALL_FAULT_*, except for faults of the records as a whole,
+// which are not sent.
 uint32_t kind_of(const char* what) {
-  const auto is_same = [what](const char* kind) { return std::strcmp(kind, what) == 0; };
-  const auto found = std::find_if(kKinds.begin(), kKinds.end(), is_same);
-  return found == kKinds.end() ? 0 : static_cast<uint32_t>(found - kKinds.begin());
+  const int32_t kind = fault_kind(what);
+  return kind > SIDECALL_FAULT_STEP ? 0 : static_cast<uint32_t>(kind);
 }
+
+const char* what_of(uint32_t kind) { return kFaultKinds[kind <= shm::kStepFault ? kind : 0]; }
 
 // Adds the faults of `error` to `to`. Many rows usually share few texts, so each text is sent once.
 void list_faults(const Error& error, shm::Error* to) {
@@ -54,8 +55,8 @@ Error to_core(const shm::Error& error) {
     std::vector<Fault> faults;
     for (const shm::FaultRow& row : error.rows) {
       const shm::FaultText& text = error.texts[row.text];
-      faults.push_back({text.status, row.row, text.name, text.expected, text.got,
-                        text.kind < kKinds.size() ? kKinds[text.kind] : kKinds[0]});
+      faults.push_back(
+          {text.status, row.row, text.name, text.expected, text.got, what_of(text.kind)});
     }
     return {error.status, error.message, std::move(faults), error.num_faults};
   }

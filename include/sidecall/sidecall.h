@@ -1313,6 +1313,13 @@ SIDECALL_API int64_t sidecall_call_expected_ns(const sidecall_call *call);
  * "OK" for 0, "UNKNOWN" for other numbers. Cannot fail. Any thread. */
 SIDECALL_API const char *sidecall_status_name(sidecall_status status);
 
+#define SIDECALL_FAULT_FEATURE 0
+#define SIDECALL_FAULT_INPUT 1
+#define SIDECALL_FAULT_OUTPUT 2
+#define SIDECALL_FAULT_COLUMN 3  /* of an output */
+#define SIDECALL_FAULT_STEP 4    /* of the model */
+#define SIDECALL_FAULT_RECORDS 5 /* the records as a whole, which have no name */
+
 /* What is wrong with one value, or with one row that the model refuses. A run collects all faults
  * before it fails. Texts end with NUL; a text that does not fit is cut at a character boundary.
  * Texts of sidecall never contain a value of the data; messages of ONNX Runtime are passed on as
@@ -1323,7 +1330,7 @@ SIDECALL_API const char *sidecall_status_name(sidecall_status status);
 typedef struct sidecall_fault {
   int64_t row;        /* from 0; -1 if it concerns no particular row */
   int32_t status;
-  int32_t reserved;
+  int32_t kind;       /* SIDECALL_FAULT_*: what `name` names */
   char name[128];     /* the feature, input, output, output column or model step; "" for none */
   char expected[96];  /* the type, shape or other property that was expected; "" for none */
   char got[96];       /* what was found in its place; "" for none */

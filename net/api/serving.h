@@ -1,10 +1,12 @@
 /* The part of libsidecall-net.so that serves a model by the Open Inference Protocol, over HTTP and
  * gRPC. serving/ is the only user; see net.h for the rules of the whole interface.
  *
- * The server knows tensors, texts and addresses. Everything else it leaves to the service that it
- * is given: a table of functions, which the threads of the server call. A call belongs to one
- * thread at a time, except for `cancel`. No function may throw. */
+ * The server calls the model through the C ABI, like any program. What the C ABI lacks, it asks of
+ * the service that it is given; the threads of the server call these functions. No function may
+ * throw. */
 #pragma once
+
+#include <sidecall/sidecall.h>
 
 #include "net.h"
 
@@ -13,13 +15,35 @@ extern "C" {
 #endif
 
 typedef struct sidecall_net_server sidecall_net_server;
-typedef struct sidecall_service_call sidecall_service_call;   /* belongs to the service */
-typedef struct sidecall_service_queue sidecall_service_queue; /* belongs to the service */
+
+/* The functions of sidecall.h that the server calls. libsidecall loads libsidecall-net.so, which
+ * therefore does not link against it and gets the addresses. */
+typedef struct sidecall_functions {
+  decltype(&sidecall_model_take_call) model_take_call;
+  decltype(&sidecall_model_give_call) model_give_call;
+  decltype(&sidecall_model_id) model_id;
+  decltype(&sidecall_call_close) call_close;
+  decltype(&sidecall_call_copy_input) call_copy_input;
+  decltype(&sidecall_call_expected_ns) call_expected_ns;
+  decltype(&sidecall_call_run) call_run;
+  decltype(&sidecall_call_cancel) call_cancel;
+  decltype(&sidecall_call_error) call_error;
+  decltype(&sidecall_call_output) call_output;
+  decltype(&sidecall_queue_open) queue_open;
+  decltype(&sidecall_queue_handle) queue_handle;
+  decltype(&sidecall_queue_submit) queue_submit;
+  decltype(&sidecall_queue_take) queue_take;
+  decltype(&sidecall_queue_arm) queue_arm;
+  decltype(&sidecall_queue_close) queue_close;
+  decltype(&sidecall_status_name) status_name;
+  decltype(&sidecall_text_close) text_close;
+} sidecall_functions;
 
 typedef struct sidecall_net_service {
-  void* context; /* passed to the functions below */
+  const sidecall_functions* library;
+  const sidecall_model* model;
 
-  /* The model. The texts live as long as the server; one that the model does not have is NULL. */
+  /* Of the model. The texts live as long as the server. NULL: the model does not have it. */
   const char* name;
   const char* version;
   const char* contract;
@@ -35,66 +59,29 @@ typedef struct sidecall_net_service {
   int32_t num_threads; /* if is_local is 1: how many threads execute submitted runs */
   /* 1 if a run may be repeated, because it has no side effects. */
   int32_t is_repeatable;
+
+  void* context; /* passed to the functions below that take one */
   /* Whether runs can be executed now. */
   int32_t (*is_ready)(void* context);
   /* How many of the processes that execute runs were killed because they hung; -1 if runs are
    * executed in this process. */
   int64_t (*num_hung)(void* context);
-  /* The id of the model that runs now; "" if there is none. Stays valid. */
-  const char* (*model_id)(void* context);
-
-  /* `max_fault_bytes` limits what faults_of() returns. */
-  int32_t (*open_call)(void* context, size_t max_fault_bytes, sidecall_service_call** out,
-                       sidecall_net_error* err);
-  /* May be called during a run, which then ends by itself. */
-  void (*close_call)(sidecall_service_call* call);
-
-  /* Set the inputs of the next run: `count` tensors, or records as JSON text. They are copied. */
-  int32_t (*set_tensors)(sidecall_service_call* call, const sidecall_net_tensor* inputs,
-                         size_t count, sidecall_net_error* err);
-  /* Called if an element of an input is missing. Sets *out_number to the number that stands for a
-   * missing value in an int64 tensor. Fails if the element cannot be missing. */
-  int32_t (*missing_at)(sidecall_service_call* call, const char* input, int64_t element,
-                        int64_t* out_number, sidecall_net_error* err);
-  int32_t (*set_records)(sidecall_service_call* call, const char* json, size_t bytes,
-                         sidecall_net_error* err);
-  /* Runs the call and waits for it, at most timeout_ns; -1 for no limit. */
-  int32_t (*run)(sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error* err);
-  void (*cancel)(sidecall_service_call* call);
-  /* The outcome of the last run that `take` has reported. */
-  int32_t (*outcome_of)(sidecall_service_call* call, sidecall_net_error* err);
-
-  /* A completion queue for runs that no thread waits for. It belongs to one thread. See part 5 of
-   * <sidecall/sidecall.h>. */
-  int32_t (*open_queue)(void* context, sidecall_service_queue** out, sidecall_net_error* err);
-  void (*close_queue)(sidecall_service_queue* queue); /* after its calls */
-  /* Returns a descriptor that, after `arm`, becomes readable when `take` should be called. -1 if no
-   * descriptor is left. */
-  int32_t (*handle_of)(sidecall_service_queue* queue);
-  int32_t (*submit)(sidecall_service_queue* queue, sidecall_service_call* call, int64_t timeout_ns,
-                    void* tag, sidecall_net_error* err);
-  /* Writes the tags of runs that are over, and returns their number. Never waits. */
-  size_t (*take)(sidecall_service_queue* queue, void** tags, size_t capacity);
-  /* Returns for how many milliseconds the thread may sleep before it calls `take` again. 0: it must
-   * not sleep. -1: until the descriptor is readable. */
-  int32_t (*arm)(sidecall_service_queue* queue);
-
-  /* The results of the last run that succeeded, valid until the next one or `make_idle`: all
-   * outputs in their order, or the answers as JSON text in the form of the records. */
-  int32_t (*outputs_of)(sidecall_service_call* call, sidecall_net_tensors* out,
-                        sidecall_net_error* err);
-  int32_t (*records_of)(sidecall_service_call* call, const char** out_json, size_t* out_bytes,
-                        sidecall_net_error* err);
-  /* Returns to the pools the resources that only a run needs, and returns 1. Returns 0 if a run
-   * still uses the call; then it can only be closed. */
-  int32_t (*make_idle)(sidecall_service_call* call);
-  /* The faults of the last function that failed, as members of a JSON object, without braces:
-   * "num_faults" and the list "faults"; "" if it has none. Valid until the next function is
-   * called. */
-  const char* (*faults_of)(sidecall_service_call* call);
-
   /* Receives events. `facts` are members of a JSON object, without braces; "" for none. */
   void (*log)(void* context, int32_t level, const char* event, const char* facts);
+  /* Fails with PEER_DIED if this process has begun to end. Then no result can be trusted. */
+  int32_t (*end_of_process)(sidecall_error* err);
+
+  /* Called if an element of an input is missing. Sets *out_number to the number that stands for a
+   * missing value in an int64 tensor. Fails if the element cannot be missing. */
+  int32_t (*missing_number)(void* context, int32_t input, int64_t element, int64_t* out_number,
+                            sidecall_error* err);
+  /* Sets the inputs of the next run: records as JSON text. Sets *out_is_list to 1 if they are a
+   * list. */
+  int32_t (*set_records)(sidecall_call* call, const char* json, size_t bytes, int32_t* out_is_list,
+                         sidecall_error* err);
+  /* The results of the last run as JSON text, in the form of the records. The caller closes it. */
+  int32_t (*records_of)(sidecall_call* call, int32_t is_list, sidecall_text** out,
+                        sidecall_error* err);
 } sidecall_net_service;
 
 typedef struct sidecall_net_server_options {

@@ -9,7 +9,6 @@
 #include "base/text/utf8.h"
 #include "net/common/error.h"
 #include "net/common/tensor_data.h"
-#include "runs.h"
 
 namespace sidecall::net {
 namespace {
@@ -66,19 +65,6 @@ uint64_t require_size(const InferPlan& plan, const sidecall_net_tensors& outputs
     throw Error(SIDECALL_OUT_OF_MEMORY, "answer: expected at most " + std::to_string(most) +
                                             " bytes, got " + std::to_string(bytes));
   return bytes;
-}
-
-void give_tensors(const sidecall_net_service& service, sidecall_service_call* call,
-                  const InferPlan& plan) {
-  std::vector<sidecall_net_tensor> tensors;
-  tensors.reserve(plan.inputs.size());
-  for (const ReceivedTensor& input : plan.inputs)
-    tensors.push_back({input.name.c_str(), input.dtype, static_cast<int32_t>(input.dims.size()),
-                       input.dims.data(), input.data, input.bytes,
-                       input.offsets.empty() ? nullptr : input.offsets.data()});
-  sidecall_net_error error{};
-  check_call(service, call, service.set_tensors(call, tensors.data(), tensors.size(), &error),
-             error);
 }
 
 }  // namespace sidecall::net

@@ -8,6 +8,7 @@
 #include "message.h"
 #include "net/api/serving.h"
 #include "net/common/received.h"
+#include "served_model.h"
 
 namespace sidecall::net {
 
@@ -29,9 +30,8 @@ struct ModelNames {
 
 // These throw PROTOCOL for a message that breaks the protocol, UNKNOWN_NAME for an output that the
 // model does not have, and UNSUPPORTED.
-// `call` tells which elements of a tensor may be missing; its errors are thrown.
-InferPlan read_http_infer(const Request& request, const sidecall_net_service& service,
-                          sidecall_service_call* call);
+// Those over HTTP also throw the errors of a missing element that must not be missing.
+InferPlan read_http_infer(const Request& request, const ServedModel& model);
 InferPlan read_grpc_infer(std::string_view message, const sidecall_net_service& service);
 
 // Throw UNSUPPORTED for numbers that JSON cannot hold, and for answers of more than `most` bytes.
@@ -39,10 +39,6 @@ Response write_http_answer(const InferPlan& plan, const sidecall_net_tensors& ou
                            const ModelNames& names, uint64_t most);
 std::string write_grpc_answer(const InferPlan& plan, const sidecall_net_tensors& outputs,
                               const ModelNames& names, uint64_t most);
-
-// Passes the inputs to a call of the service, which copies them. Throws the error of the service.
-void give_tensors(const sidecall_net_service& service, sidecall_service_call* call,
-                  const InferPlan& plan);
 
 // Throws UNSUPPORTED if a parameter asks for a feature that this server does not have. `what` names
 // the part of the request that has the parameter: "request", "input 'x'".

@@ -80,7 +80,7 @@ void Site::set_label(std::string text) {
 // A model that was exported without a version has version 1, which many clients ask for by default.
 ModelNames Site::names() const {
   const bool has_version = service.version != nullptr && *service.version != '\0';
-  return {name, has_version ? service.version : "1", service.model_id(service.context)};
+  return {name, has_version ? service.version : "1", service.library->model_id(service.model)};
 }
 
 std::string Site::unknown_model() const {
@@ -127,8 +127,8 @@ std::string all_metrics() {
 
 Router::Router(Site* site, Poller* poller)
     : site_(*site),
-      runs_(site->service, site->address.is_grpc ? kMaxGrpcFaultBytes : kMaxHttpFaultBytes, poller,
-            &site->metrics, &site->workers) {}
+      model_(site->service, is_grpc() ? kMaxGrpcFaultBytes : kMaxHttpFaultBytes),
+      runs_(model_, poller, &site->metrics, &site->workers) {}
 
 std::optional<Response> Router::refuse(const Request& request) {
   std::optional<Response> refused = check_access(request);

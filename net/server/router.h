@@ -19,6 +19,7 @@
 #include "net/server/credentials/tokens.h"
 #include "net/server/grpc/message_stream.h"
 #include "runs.h"
+#include "served_model.h"
 #include "workers.h"
 
 namespace sidecall::net {
@@ -89,6 +90,7 @@ class Router {
   void record(const Request& request, Route route, const Response& response);
 
   Site& site_;
+  const ServedModel model_;
   Runs runs_;
 };
 

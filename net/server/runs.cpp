@@ -26,8 +26,10 @@ constexpr int64_t kShortNs = 200000;
 constexpr size_t kMaxRunning = 256;
 // Reading a larger request, and writing the answer to it, may take milliseconds.
 constexpr size_t kLargeBytes = size_t{128} * 1024;
-constexpr size_t kMaxIdle = 64;
-constexpr size_t kMaxIdleBytes = size_t{1024} * 1024;
+// A call keeps the memory of its largest run, so it is closed after a larger one.
+constexpr size_t kMaxKeptBytes = size_t{1024} * 1024;
+// The queue refuses nothing, because the runs of each thread are limited here.
+constexpr int32_t kQueueCapacity = 1 << 14;
 
 // What is left until a deadline that has not passed a moment ago.
 int64_t some_ns(Clock::time_point deadline) {
@@ -67,19 +69,13 @@ bool fails(Body body, Failure* failure) noexcept {
 
 }  // namespace
 
-void check_call(const sidecall_net_service& service, sidecall_service_call* call, int32_t status,
-                const sidecall_net_error& error) {
-  if (status != SIDECALL_OK) throw Error(status, error.message, service.faults_of(call));
-}
-
-// A call with the run that it does at the moment.
+// A call, and the request that it serves.
 struct Runs::Run {
-  explicit Run(Call given) : call(std::move(given)) {}
+  explicit Run(Call taken) : call(std::move(taken)) {}
 
   Call call;
   Responder* responder = nullptr;  // nullptr if no one waits for the response any more
   Order order;
-  Clock::time_point begun;
   bool has_failed = false;
   Failure failure{};
   Response response;
@@ -137,53 +133,31 @@ class Runs::Finished final : public Watched {
   int num_elsewhere_ = 0;
 };
 
-Runs::Runs(const sidecall_net_service& service, size_t max_fault_bytes, Poller* poller,
-           Metrics* metrics, Workers* workers)
-    : service_(service),
-      max_fault_bytes_(max_fault_bytes),
+Runs::Runs(const ServedModel& model, Poller* poller, Metrics* metrics, Workers* workers)
+    : model_(model),
+      library_(model.library()),
       poller_(poller),
       metrics_(metrics),
       workers_(workers),
       queue_(open_queue()),
       finished_(std::make_unique<Finished>(this)) {
-  idle_.reserve(kMaxIdle);
   poller_->add(finished_->fd.get(), EPOLLIN, finished_.get());
-  const int handle = service_.handle_of(queue_.get());
-  if (handle < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
-  poller_->add(handle, EPOLLIN, this);
+  intptr_t handle = -1;
+  model_.check(library_.queue_handle(queue_.get(), &handle, error_of_thread()));
+  poller_->add(static_cast<int>(handle), EPOLLIN, this);
   poller_->set_worked(this);
 }
 
 Runs::~Runs() {
-  for (const auto& [run, owner] : running_) service_.cancel(run->call.get());
+  for (const auto& [run, owner] : running_) library_.call_cancel(run->call.get());
   finished_->wait_for_workers();
 }
 
-Runs::Queue Runs::open_queue() {
-  sidecall_service_queue* queue = nullptr;
-  sidecall_net_error error{};
-  if (service_.open_queue(service_.context, &queue, &error) != SIDECALL_OK)
-    throw Error(error.status, error.message);
-  return Queue(queue, CloseQueue{service_.close_queue});
-}
-
-int64_t& Runs::estimate(size_t request_bytes) noexcept {
-  size_t bits = 0;
-  for (; request_bytes != 0; request_bytes >>= 1) ++bits;
-  return estimates_ns_[bits];
-}
-
-Runs::RunPtr Runs::take_idle() {
-  if (!idle_.empty()) {
-    RunPtr run = std::move(idle_.back());
-    idle_.pop_back();
-    return run;
-  }
-  sidecall_service_call* call = nullptr;
-  sidecall_net_error error{};
-  if (service_.open_call(service_.context, max_fault_bytes_, &call, &error) != SIDECALL_OK)
-    throw Error(error.status, error.message);
-  return std::make_unique<Run>(Call(call, FreeCall{service_.close_call}));
+Runs::Queue Runs::open_queue() const {
+  const sidecall_queue_options options{sizeof options, kQueueCapacity, kQueueCapacity, 0};
+  sidecall_queue* queue = nullptr;
+  model_.check(library_.queue_open(&options, &queue, error_of_thread()));
+  return Queue(queue, Close{&library_});
 }
 
 void Runs::begin(Responder* responder, Order order) {
@@ -194,7 +168,7 @@ void Runs::begin(Responder* responder, Order order) {
         if (running_.size() >= kMaxRunning)
           throw Error(SIDECALL_BUSY, "server: expected at most " + std::to_string(kMaxRunning) +
                                          " runs of one thread, got more");
-        run = take_idle();
+        run = std::make_unique<Run>(Call(model_.take_call(), Close{&library_}));
       },
       &failure);
   if (has_failed) {
@@ -203,14 +177,13 @@ void Runs::begin(Responder* responder, Order order) {
   }
   run->responder = responder;
   run->order = std::move(order);
-  run->begun = Clock::now();
-  const auto give = [](Run* self) {
-    self->has_failed = fails([self] { self->order.give(self->call.get()); }, &self->failure);
+  const auto set_inputs = [](Run* self) {
+    self->has_failed = fails([self] { self->order.set_inputs(self->call.get()); }, &self->failure);
   };
   if (run->order.request_bytes > kLargeBytes) {
-    do_elsewhere(std::move(run), give, &Runs::launch);
+    do_elsewhere(std::move(run), set_inputs, &Runs::launch);
   } else {
-    give(run.get());
+    set_inputs(run.get());
     launch(std::move(run));
   }
 }
@@ -263,13 +236,13 @@ void Runs::launch(RunPtr run) {
         &run->failure);
   }
   if (run->has_failed) return end(std::move(run));
-  const int64_t expected = estimate(run->order.request_bytes);
-  if (service_.is_local == 0 || expected == 0 || expected > kShortNs) return start(std::move(run));
+  sidecall_call* const call = run->call.get();
+  if (model_.service().is_local == 0 || library_.call_expected_ns(call) > kShortNs)
+    return start(std::move(run));
   run->has_failed = fails(
       [&] {
-        sidecall_net_error error{};
-        sidecall_service_call* const call = run->call.get();
-        check_call(service_, call, service_.run(call, some_ns(run->order.deadline), &error), error);
+        const int64_t timeout_ns = some_ns(run->order.deadline);
+        model_.check(library_.call_run(call, timeout_ns, error_of_thread()));
       },
       &run->failure);
   answer(std::move(run));
@@ -280,17 +253,16 @@ void Runs::start(RunPtr run) {
   const bool has_failed = fails(
       [&] {
         RunPtr& owner = running_[key];  // may fail, so it comes before the submission
-        sidecall_service_call* const call = key->call.get();
-        sidecall_net_error error{};
         const int64_t timeout_ns = some_ns(key->order.deadline);
-        check_call(service_, call, service_.submit(queue_.get(), call, timeout_ns, key, &error),
-                   error);
+        model_.check(library_.queue_submit(queue_.get(), key->call.get(), timeout_ns,
+                                           reinterpret_cast<uintptr_t>(key), nullptr,
+                                           error_of_thread()));
         owner = std::move(run);
       },
       &key->failure);
   if (!has_failed) {
     const int64_t before = metrics_->runs.fetch_add(1, std::memory_order_relaxed);
-    if (before == service_.num_threads) note_progress();
+    if (before == model_.service().num_threads) note_progress();
     return;
   }
   running_.erase(key);
@@ -301,13 +273,18 @@ void Runs::start(RunPtr run) {
 int Runs::work() {
   if (running_.empty() && !has_event_) return -1;
   has_event_ = false;
-  std::array<void*, 64> over;
-  size_t count = 0;
+  std::array<sidecall_completion, 64> over;
+  int64_t count = 0;
   do {
-    count = service_.take(queue_.get(), over.data(), over.size());
-    for (size_t i = 0; i < count; ++i) finish(static_cast<Run*>(over[i]));
+    library_.queue_take(queue_.get(), 0, over.data(), sizeof over[0],
+                        static_cast<int64_t>(over.size()), 0, &count, nullptr);
+    for (size_t i = 0; i < static_cast<size_t>(count); ++i)
+      finish(reinterpret_cast<Run*>(static_cast<uintptr_t>(over[i].tag)));
   } while (count != 0);
-  return service_.arm(queue_.get());
+  int64_t look_ns = -1;
+  // Fails if no descriptor is left; then this thread looks again after a millisecond.
+  if (library_.queue_arm(queue_.get(), &look_ns, nullptr) != SIDECALL_OK) return 1;
+  return look_ns < 0 ? -1 : 0;
 }
 
 void Runs::finish(Run* key) {
@@ -316,29 +293,19 @@ void Runs::finish(Run* key) {
   running_.erase(found);
   metrics_->runs.fetch_sub(1, std::memory_order_relaxed);
   note_progress();
-  run->has_failed = fails(
-      [&] {
-        sidecall_net_error error{};
-        sidecall_service_call* const call = key->call.get();
-        check_call(service_, call, service_.outcome_of(call, &error), error);
-      },
-      &run->failure);
+  run->has_failed =
+      fails([&] { model_.check(library_.call_error(key->call.get(), error_of_thread())); },
+            &run->failure);
   answer(std::move(run));
 }
 
 void Runs::note_progress() noexcept {
-  if (service_.is_local == 0) return;
+  if (model_.service().is_local == 0) return;
   metrics_->progressed_ns.store(Clock::now().time_since_epoch().count(), std::memory_order_relaxed);
 }
 
 // Writes the response of a run that is over.
 void Runs::answer(RunPtr run) {
-  // A run that failed quickly tells nothing. The estimate rises at once and falls slowly, so that a
-  // long run makes the next ones of its size leave this thread.
-  int64_t& known = estimate(run->order.request_bytes);
-  const int64_t took = std::max<int64_t>((Clock::now() - run->begun).count(), 1);
-  if (took > known && (!run->has_failed || known != 0)) known = took;
-  else if (!run->has_failed) known -= (known - took) / 8;
   if (run->has_failed || run->responder == nullptr) return end(std::move(run));
   const auto write = [](Run* self) {
     self->has_failed =
@@ -350,29 +317,23 @@ void Runs::answer(RunPtr run) {
   end(std::move(run));
 }
 
-// Responds, and keeps the call for the next run. If the engine is still at work, the call is
-// closed: after a run that ended early, or if the process is ending, which changes all outcomes.
+// Responds, and gives the call back for the next run.
 void Runs::end(RunPtr run) {
-  Responder* const responder = std::exchange(run->responder, nullptr);
-  const Order order = std::move(run->order);
+  Responder* const responder = run->responder;
+  const bool has_failed = run->has_failed;
   Response response = std::move(run->response);
-  const Failure failure = std::move(run->failure);
-  const bool has_failed = std::exchange(run->has_failed, false);
-  run->order = {};
-  run->response = {};
-  run->failure = {};
-  const bool is_reusable =
-      !has_failed || (failure.status != SIDECALL_TIMEOUT && failure.status != SIDECALL_CANCELLED);
-  // A call keeps the memory of its largest run.
-  const bool is_small = order.request_bytes <= kMaxIdleBytes &&
-                        order.memory->bytes() <= kMaxIdleBytes &&
-                        response.body.size() <= kMaxIdleBytes;
-  if (is_reusable && is_small && idle_.size() < kMaxIdle &&
-      service_.make_idle(run->call.get()) != 0)
-    idle_.push_back(std::move(run));
+  const Order& order = run->order;
+  // After a run that ended early, the engine may still be at work.
+  const bool is_over = !has_failed || (run->failure.status != SIDECALL_TIMEOUT &&
+                                       run->failure.status != SIDECALL_CANCELLED);
+  const bool is_small = order.request_bytes <= kMaxKeptBytes &&
+                        order.memory->bytes() <= kMaxKeptBytes &&
+                        response.body.size() <= kMaxKeptBytes;
+  if (is_over && is_small) library_.model_give_call(model_.service().model, run->call.release());
+  else run->call.reset();
   if (responder == nullptr) return;
   try {
-    if (has_failed) response = order.fail(failure);
+    if (has_failed) response = order.fail(run->failure);
     responder->respond(std::move(response));
   } catch (const std::exception&) {
     responder->give_up();  // no memory is left
@@ -384,7 +345,7 @@ void Runs::abandon(Responder* responder) noexcept {
     if (run->responder != responder) continue;
     run->responder = nullptr;
     metrics_->abandoned.fetch_add(1, std::memory_order_relaxed);
-    service_.cancel(run->call.get());
+    library_.call_cancel(run->call.get());
   }
 }
 

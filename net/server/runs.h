@@ -3,7 +3,6 @@
 // after. Other threads read large requests and write the answers to them. Used by the router.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -17,6 +16,7 @@
 #include "net/api/serving.h"
 #include "net/common/error.h"
 #include "net/server/connection/poller.h"
+#include "served_model.h"
 #include "workers.h"
 
 namespace sidecall::net {
@@ -33,18 +33,17 @@ class Runs final : private Watched, private Worked {
   // The functions may be called by another thread, one after the other.
   struct Order {
     // Sets the inputs of the call. Throws Error.
-    std::function<void(sidecall_service_call*)> give;
+    std::function<void(sidecall_call*)> set_inputs;
     // The response, from the results of the call. Throws Error.
-    std::function<Response(sidecall_service_call*)> answer;
+    std::function<Response(sidecall_call*)> answer;
     std::function<Response(const Failure&)> fail;
     Clock::time_point deadline;
     size_t request_bytes;
     std::shared_ptr<HeldMemory> memory;  // that reading the request takes
   };
 
-  // `max_fault_bytes`: of the faults in a response. Throws OUT_OF_MEMORY.
-  Runs(const sidecall_net_service& service, size_t max_fault_bytes, Poller* poller,
-       Metrics* metrics, Workers* workers);
+  // Throws OUT_OF_MEMORY.
+  Runs(const ServedModel& model, Poller* poller, Metrics* metrics, Workers* workers);
   ~Runs();
   Runs(const Runs&) = delete;
   Runs& operator=(const Runs&) = delete;
@@ -57,17 +56,13 @@ class Runs final : private Watched, private Worked {
 
  private:
   class Run;
-  struct FreeCall {
-    void (*close)(sidecall_service_call*);
-    void operator()(sidecall_service_call* call) const { close(call); }
+  struct Close {
+    const sidecall_functions* library;
+    void operator()(sidecall_call* call) const { library->call_close(call); }
+    void operator()(sidecall_queue* queue) const { library->queue_close(queue); }
   };
-  using Call = std::unique_ptr<sidecall_service_call, FreeCall>;
-
-  struct CloseQueue {
-    void (*close)(sidecall_service_queue*);
-    void operator()(sidecall_service_queue* queue) const { close(queue); }
-  };
-  using Queue = std::unique_ptr<sidecall_service_queue, CloseQueue>;
+  using Call = std::unique_ptr<sidecall_call, Close>;
+  using Queue = std::unique_ptr<sidecall_queue, Close>;
 
   // What workers have finished, for the thread of these runs.
   class Finished;
@@ -75,8 +70,7 @@ class Runs final : private Watched, private Worked {
 
   void on_events(uint32_t) override { has_event_ = true; }  // of the queue's descriptor
   int work() override;
-  Queue open_queue();
-  RunPtr take_idle();
+  Queue open_queue() const;
   void launch(RunPtr run);
   void start(RunPtr run);
   void finish(Run* run);
@@ -85,24 +79,16 @@ class Runs final : private Watched, private Worked {
   void do_elsewhere(RunPtr run, void (*task)(Run*), void (Runs::*next)(RunPtr));
   void take_finished();
   void note_progress() noexcept;
-  int64_t& estimate(size_t request_bytes) noexcept;
 
-  const sidecall_net_service& service_;
-  const size_t max_fault_bytes_;
+  const ServedModel& model_;
+  const sidecall_functions& library_;
   Poller* const poller_;
   Metrics* const metrics_;
   Workers* const workers_;
   const Queue queue_;
   bool has_event_ = false;
-  std::vector<RunPtr> idle_;
   std::unordered_map<Run*, RunPtr> running_;  // and those that a worker has
   std::unique_ptr<Finished> finished_;
-  // How long a run took, by the number of bits of the size of its request; 0 if that is unknown.
-  std::array<int64_t, 65> estimates_ns_{};
 };
-
-// Throws an Error with the faults of the call unless the status is OK.
-void check_call(const sidecall_net_service& service, sidecall_service_call* call, int32_t status,
-                const sidecall_net_error& error);
 
 }  // namespace sidecall::net

@@ -256,22 +256,20 @@ void Router::run_grpc(Request&& request, Responder* responder) {
   }
   auto shared = std::make_shared<Request>(std::move(request));
   auto plan = std::make_shared<InferPlan>();
-  const sidecall_net_service& service = site_.service;
   order.request_bytes = shared->body.size();
   order.memory = make_memory();
-  order.give = [this, shared, plan, memory = order.memory, &service](auto* call) {
-    require_memory(memory.get(), memory_for_grpc(body_of(*shared), service));
-    *plan = read_grpc_infer(body_of(*shared), service);
+  order.set_inputs = [this, shared, plan, memory = order.memory](auto* call) {
+    require_memory(memory.get(), memory_for_grpc(body_of(*shared), model_.service()));
+    *plan = read_grpc_infer(body_of(*shared), model_.service());
     plan->is_other_model = !is_model(site_, plan->model, plan->version);
     if (plan->is_other_model) throw Error(SIDECALL_INVALID_ARGUMENT, "another model");
-    give_tensors(service, call, *plan);
+    model_.set_tensors(call, plan->inputs);
   };
-  order.answer = [this, shared, plan, &service](sidecall_service_call* call) {
-    sidecall_net_error error{};
-    sidecall_net_tensors outputs{};
-    check_call(service, call, service.outputs_of(call, &outputs, &error), error);
-    Response response = grpc_answer(
-        write_grpc_answer(*plan, outputs, site_.names(), site_.options.max_response_bytes));
+  order.answer = [this, shared, plan](sidecall_call* call) {
+    const std::vector<sidecall_net_tensor> outputs = model_.outputs_of(call);
+    Response response =
+        grpc_answer(write_grpc_answer(*plan, {outputs.data(), outputs.size(), ""}, site_.names(),
+                                      site_.options.max_response_bytes));
     record(*shared, Route::kInfer, response);
     return response;
   };

@@ -238,40 +238,37 @@ void Router::run_http(Request&& request, Route route, Responder* responder) {
   }
   auto shared = std::make_shared<Request>(std::move(request));
   auto plan = std::make_shared<InferPlan>();
-  const sidecall_net_service& service = site_.service;
+  auto is_list = std::make_shared<int32_t>(0);
   order.request_bytes = shared->body.size();
   order.memory = make_memory();
-  order.give = [shared, plan, route, memory = order.memory, &service](auto* call) {
+  order.set_inputs = [this, shared, plan, is_list, route, memory = order.memory](auto* call) {
     const std::string& body = shared->body;
+    const sidecall_net_service& service = model_.service();
     require_memory(memory.get(), route == Route::kPredict ? memory_for_records(body, service)
                                                           : memory_for_tensors(*shared, service));
-    sidecall_net_error error{};
     if (route == Route::kPredict) {
-      check_call(service, call, service.set_records(call, body.data(), body.size(), &error), error);
+      model_.check(
+          service.set_records(call, body.data(), body.size(), is_list.get(), error_of_thread()));
       return;
     }
-    *plan = read_http_infer(*shared, service, call);
-    give_tensors(service, call, *plan);
+    *plan = read_http_infer(*shared, model_);
+    model_.set_tensors(call, plan->inputs);
   };
   // A response is counted when it is made.
   const auto recorded = [this, shared, route](Response response) {
     record(*shared, route, response);
     return response;
   };
-  order.answer = [this, plan, route, recorded, &service](sidecall_service_call* call) {
-    sidecall_net_error error{};
+  order.answer = [this, plan, is_list, route, recorded](sidecall_call* call) {
     if (route == Route::kPredict) {
-      const char* json = nullptr;
-      size_t bytes = 0;
-      check_call(service, call, service.records_of(call, &json, &bytes, &error), error);
-      if (bytes > site_.options.max_response_bytes)
+      std::string json = model_.records_of(call, *is_list);
+      if (json.size() > site_.options.max_response_bytes)
         throw Error(SIDECALL_OUT_OF_MEMORY, "answer: expected fewer bytes, got more");
-      return recorded(text_response(200, "application/json", std::string(json, bytes)));
+      return recorded(text_response(200, "application/json", std::move(json)));
     }
-    sidecall_net_tensors outputs{};
-    check_call(service, call, service.outputs_of(call, &outputs, &error), error);
-    return recorded(
-        write_http_answer(*plan, outputs, site_.names(), site_.options.max_response_bytes));
+    const std::vector<sidecall_net_tensor> outputs = model_.outputs_of(call);
+    return recorded(write_http_answer(*plan, {outputs.data(), outputs.size(), ""}, site_.names(),
+                                      site_.options.max_response_bytes));
   };
   order.fail = [recorded](const Failure& failure) { return recorded(http_error(failure)); };
   runs_.begin(responder, std::move(order));

@@ -9,7 +9,6 @@
 #include "net/common/keys.h"
 #include "net/common/tensor_data.h"
 #include "net/server/infer.h"
-#include "net/server/runs.h"
 
 namespace sidecall::net {
 namespace {
@@ -84,19 +83,14 @@ InferPlan read(const Request& request, const sidecall_net_service& service,
 
 }  // namespace
 
-InferPlan read_http_infer(const Request& request, const sidecall_net_service& service,
-                          sidecall_service_call* call) {
+InferPlan read_http_infer(const Request& request, const ServedModel& model) {
   const auto on_null = [&](const ReceivedTensor& tensor, int64_t element) {
-    int64_t number = 0;
     const bool is_float =
         tensor.dtype == SIDECALL_DTYPE_FLOAT32 || tensor.dtype == SIDECALL_DTYPE_FLOAT64;
-    if (is_float) return number;  // the service refuses NaN where it must not be
-    sidecall_net_error error{};
-    check_call(service, call,
-               service.missing_at(call, tensor.name.c_str(), element, &number, &error), error);
-    return number;
+    // A float becomes NaN, which the run refuses where it must not be.
+    return is_float ? int64_t{0} : model.missing_number(tensor.name, element);
   };
-  return reading("request", [&] { return read(request, service, {on_null, false}); });
+  return reading("request", [&] { return read(request, model.service(), {on_null, false}); });
 }
 
 Response write_http_answer(const InferPlan& plan, const sidecall_net_tensors& outputs,

@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "base/dtype.h"
-#include "base/text/utf8.h"
 #include "net/api/serving.h"
 #include "net/common/error.h"
 #include "net/server/address.h"
@@ -26,16 +25,17 @@
 #include "net/server/connection/poller.h"
 #include "net/server/infer.h"
 #include "net/server/router.h"
+#include "net/server/served_model.h"
 #include "tests/fuzz/check.h"
 
-struct sidecall_service_call {
+struct sidecall_call {
   bool has_inputs = false;
 };
 
 // A run is over as soon as it is submitted.
-struct sidecall_service_queue {
+struct sidecall_queue {
   const sidecall::net::Descriptor fd = sidecall::net::Descriptor(eventfd(0, EFD_CLOEXEC));
-  std::vector<void*> over;
+  std::vector<uint64_t> over;  // the tags
 };
 
 namespace {
@@ -50,9 +50,9 @@ const float kNumbers[] = {1, 2};
 const sidecall_net_tensor kOutputs[] = {
     {"y", SIDECALL_DTYPE_FLOAT32, 2, kAnswerDims, kNumbers, sizeof kNumbers, nullptr}};
 
-// A tensor that the service gets must be whole.
-void check_tensor(const sidecall_net_tensor& tensor) {
-  fuzz::require(sidecall::is_utf8(tensor.name) && sidecall::is_dtype(tensor.dtype), "a tensor");
+// A tensor that the library gets must be whole.
+void check_tensor(const sidecall_view& tensor) {
+  fuzz::require(sidecall::is_dtype(tensor.dtype), "a type");
   uint64_t count = 1;
   for (int32_t i = 0; i < tensor.rank; ++i) {
     fuzz::require(tensor.dims[i] >= 0, "sizes");
@@ -61,20 +61,99 @@ void check_tensor(const sidecall_net_tensor& tensor) {
   }
   if (tensor.dtype == SIDECALL_DTYPE_STRING) {
     fuzz::require(
-        tensor.offsets[0] == 0 && tensor.offsets[count] == static_cast<int64_t>(tensor.bytes),
+        tensor.offsets[0] == 0 && tensor.offsets[count] == static_cast<int64_t>(tensor.data_bytes),
         "offsets from end to end");
   } else {
     const auto bits = static_cast<uint64_t>(sidecall::dtype_bits(tensor.dtype));
-    fuzz::require(tensor.bytes == count * bits / 8, "as many bytes as the shape says");
+    fuzz::require(tensor.data_bytes == count * bits / 8, "as many bytes as the shape says");
   }
   const auto* const bytes = static_cast<const char*>(tensor.data);
   volatile char sum = 0;
-  for (uint64_t k = 0; k < tensor.bytes; ++k) sum = static_cast<char>(sum + bytes[k]);
+  for (uint64_t k = 0; k < tensor.data_bytes; ++k) sum = static_cast<char>(sum + bytes[k]);
 }
+
+sidecall_status refuse(sidecall_error* err, sidecall_status status) {
+  err->num_faults = 0;
+  return status;
+}
+
+// The C ABI of a library that runs no model.
+sidecall_functions make_library() {
+  sidecall_functions library{};
+  library.model_take_call = [](const sidecall_model*, int64_t, sidecall_call** out,
+                               sidecall_error*) {
+    *out = new sidecall_call();
+    return SIDECALL_OK;
+  };
+  library.model_give_call = [](const sidecall_model*, sidecall_call* call) { delete call; };
+  library.model_id = [](const sidecall_model*) { return "id"; };
+  library.call_close = [](sidecall_call* call) { delete call; };
+  library.call_copy_input = [](sidecall_call* call, int32_t input, const sidecall_view* view,
+                               sidecall_error*) {
+    fuzz::require(input >= 0 && input < static_cast<int32_t>(std::size(kInputs)), "an input");
+    check_tensor(*view);
+    call->has_inputs = true;
+    return SIDECALL_OK;
+  };
+  library.call_expected_ns = [](const sidecall_call* call) {
+    return call->has_inputs ? int64_t{1} : INT64_MAX;
+  };
+  library.call_run = [](sidecall_call* call, int64_t timeout_ns, sidecall_error* err) {
+    fuzz::require(timeout_ns > 0, "time");
+    return call->has_inputs ? SIDECALL_OK : refuse(err, SIDECALL_MISSING_INPUT);
+  };
+  library.call_cancel = [](sidecall_call*) {};
+  library.call_error = [](sidecall_call* call, sidecall_error* err) {
+    return call->has_inputs ? SIDECALL_OK : refuse(err, SIDECALL_MISSING_INPUT);
+  };
+  library.call_output = [](sidecall_call*, int32_t, sidecall_view* view, sidecall_error*) {
+    view->dtype = SIDECALL_DTYPE_FLOAT32;
+    view->rank = 2;
+    view->dims = kAnswerDims;
+    view->data = const_cast<float*>(kNumbers);
+    view->data_bytes = sizeof kNumbers;
+    return SIDECALL_OK;
+  };
+  library.queue_open = [](const sidecall_queue_options*, sidecall_queue** out, sidecall_error*) {
+    *out = new sidecall_queue();
+    return SIDECALL_OK;
+  };
+  library.queue_handle = [](sidecall_queue* queue, intptr_t* out, sidecall_error*) {
+    *out = queue->fd.get();
+    return SIDECALL_OK;
+  };
+  library.queue_submit = [](sidecall_queue* queue, sidecall_call*, int64_t timeout_ns, uint64_t tag,
+                            uint64_t*, sidecall_error*) {
+    fuzz::require(timeout_ns > 0, "time");
+    queue->over.push_back(tag);
+    return SIDECALL_OK;
+  };
+  library.queue_take = [](sidecall_queue* queue, uint64_t, sidecall_completion* out, size_t,
+                          int64_t capacity, int64_t, int64_t* out_count, sidecall_error*) {
+    const size_t count = std::min(static_cast<size_t>(capacity), queue->over.size());
+    for (size_t i = 0; i < count; ++i) {
+      out[i].tag = queue->over.back();
+      queue->over.pop_back();
+    }
+    *out_count = static_cast<int64_t>(count);
+    return SIDECALL_OK;
+  };
+  library.queue_arm = [](sidecall_queue* queue, int64_t* out_look_ns, sidecall_error*) {
+    *out_look_ns = queue->over.empty() ? -1 : 0;
+    return SIDECALL_OK;
+  };
+  library.queue_close = [](sidecall_queue* queue) { delete queue; };
+  library.status_name = [](sidecall_status) { return "STATUS"; };
+  library.text_close = [](sidecall_text* text) { delete text; };
+  return library;
+}
+
+const sidecall_functions kLibrary = make_library();
 
 // A service that runs no model.
 sidecall_net_service make_service() {
   sidecall_net_service service{};
+  service.library = &kLibrary;
   service.name = "m";
   service.version = "1";
   service.contract = R"({"features":[{"name":"a","type":"float32","nullable":true}]})";
@@ -86,73 +165,25 @@ sidecall_net_service make_service() {
   service.is_local = 1;
   service.is_repeatable = 1;
   service.num_threads = 1;
+  service.logs_requests = 1;
   service.is_ready = [](void*) { return 1; };
   service.num_hung = [](void*) { return int64_t{0}; };
-  service.logs_requests = 1;
-  service.model_id = [](void*) { return "id"; };
-  service.open_call = [](void*, size_t, sidecall_service_call** out, sidecall_net_error*) {
-    *out = new sidecall_service_call();
-    return SIDECALL_OK;
-  };
-  service.close_call = [](sidecall_service_call* call) { delete call; };
-  service.set_tensors = [](sidecall_service_call* call, const sidecall_net_tensor* inputs,
-                           size_t count, sidecall_net_error*) {
-    for (size_t i = 0; i < count; ++i) check_tensor(inputs[i]);
-    call->has_inputs = true;
-    return SIDECALL_OK;
-  };
-  service.missing_at = [](sidecall_service_call*, const char*, int64_t element, int64_t* out,
-                          sidecall_net_error* err) {
-    *out = element;
-    err->status = SIDECALL_MISSING_VALUE;
-    return element % 2 == 0 ? SIDECALL_OK : SIDECALL_MISSING_VALUE;
-  };
-  service.set_records = [](sidecall_service_call* call, const char* json, size_t bytes,
-                           sidecall_net_error* err) {
-    call->has_inputs = bytes > 0 && json[0] == '{';
-    err->status = SIDECALL_INVALID_JSON;
-    return call->has_inputs ? SIDECALL_OK : SIDECALL_INVALID_JSON;
-  };
-  service.run = [](sidecall_service_call* call, int64_t timeout_ns, sidecall_net_error*) {
-    fuzz::require(call->has_inputs && timeout_ns > 0, "inputs and time");
-    return SIDECALL_OK;
-  };
-  service.cancel = [](sidecall_service_call*) {};
-  service.outcome_of = [](sidecall_service_call*, sidecall_net_error*) { return SIDECALL_OK; };
-  service.open_queue = [](void*, sidecall_service_queue** out, sidecall_net_error*) {
-    *out = new sidecall_service_queue();
-    return SIDECALL_OK;
-  };
-  service.close_queue = [](sidecall_service_queue* queue) { delete queue; };
-  service.handle_of = [](sidecall_service_queue* queue) { return queue->fd.get(); };
-  service.submit = [](sidecall_service_queue* queue, sidecall_service_call* call,
-                      int64_t timeout_ns, void* tag, sidecall_net_error*) {
-    fuzz::require(call->has_inputs && timeout_ns > 0, "inputs and time");
-    queue->over.push_back(tag);
-    return SIDECALL_OK;
-  };
-  service.take = [](sidecall_service_queue* queue, void** tags, size_t capacity) {
-    const size_t count = std::min(capacity, queue->over.size());
-    for (size_t i = 0; i < count; ++i) {
-      tags[i] = queue->over.back();
-      queue->over.pop_back();
-    }
-    return count;
-  };
-  service.arm = [](sidecall_service_queue* queue) { return queue->over.empty() ? -1 : 0; };
-  service.make_idle = [](sidecall_service_call*) { return int32_t{1}; };
-  service.outputs_of = [](sidecall_service_call*, sidecall_net_tensors* out, sidecall_net_error*) {
-    *out = {kOutputs, std::size(kOutputs), ""};
-    return SIDECALL_OK;
-  };
-  service.records_of = [](sidecall_service_call*, const char** out, size_t* bytes,
-                          sidecall_net_error*) {
-    *out = "{}";
-    *bytes = 2;
-    return SIDECALL_OK;
-  };
-  service.faults_of = [](sidecall_service_call*) { return ""; };
   service.log = [](void*, int32_t, const char*, const char*) {};
+  service.end_of_process = [](sidecall_error*) { return SIDECALL_OK; };
+  service.missing_number = [](void*, int32_t, int64_t element, int64_t* out, sidecall_error* err) {
+    *out = element;
+    return element % 2 == 0 ? SIDECALL_OK : refuse(err, SIDECALL_MISSING_VALUE);
+  };
+  service.set_records = [](sidecall_call* call, const char* json, size_t bytes,
+                           int32_t* out_is_list, sidecall_error* err) {
+    *out_is_list = 0;
+    call->has_inputs = bytes > 0 && json[0] == '{';
+    return call->has_inputs ? SIDECALL_OK : refuse(err, SIDECALL_INVALID_JSON);
+  };
+  service.records_of = [](sidecall_call*, int32_t, sidecall_text** out, sidecall_error*) {
+    *out = new sidecall_text{"{}", 2};
+    return SIDECALL_OK;
+  };
   return service;
 }
 
@@ -195,7 +226,8 @@ void converse(bool is_grpc, std::string_view bytes, size_t part) {
 
 void read_run(bool is_grpc, std::string_view bytes) {
   static const sidecall_net_service service = make_service();
-  sidecall_service_call call;
+  const net::ServedModel model(service, 4096);
+  sidecall_call call;
   net::InferPlan plan;
   net::Request request;
   request.body = bytes;
@@ -208,9 +240,9 @@ void read_run(bool is_grpc, std::string_view bytes) {
       request.headers.emplace_back("inference-header-content-length", bytes.substr(0, end));
       request.body = bytes.substr(end + 1);
     }
-    plan = net::read_http_infer(request, service, &call);
+    plan = net::read_http_infer(request, model);
   }
-  net::give_tensors(service, &call, plan);
+  model.set_tensors(&call, plan.inputs);
   fuzz::require(!plan.outputs.empty(), "outputs");
   const sidecall_net_tensors outputs = {kOutputs, std::size(kOutputs), ""};
   if (is_grpc) net::write_grpc_answer(plan, outputs, {"m", "1", "id"}, 65536);

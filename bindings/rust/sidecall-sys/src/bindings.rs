@@ -86,6 +86,12 @@ pub const SIDECALL_ENGINE_NOT_FOUND: i32 = 61;
 pub const SIDECALL_ENGINE_TOO_OLD: i32 = 62;
 pub const SIDECALL_OUT_OF_MEMORY: i32 = 63;
 pub const SIDECALL_INTERNAL: i32 = 99;
+pub const SIDECALL_FAULT_FEATURE: i32 = 0;
+pub const SIDECALL_FAULT_INPUT: i32 = 1;
+pub const SIDECALL_FAULT_OUTPUT: i32 = 2;
+pub const SIDECALL_FAULT_COLUMN: i32 = 3;
+pub const SIDECALL_FAULT_STEP: i32 = 4;
+pub const SIDECALL_FAULT_RECORDS: i32 = 5;
 pub const SIDECALL_VERSION_MAJOR: i32 = 0;
 pub const SIDECALL_VERSION_MINOR: i32 = 1;
 pub const SIDECALL_VERSION_PATCH: i32 = 0;
@@ -370,7 +376,7 @@ const _: () = {
 pub struct sidecall_fault {
     pub row: i64,
     pub status: i32,
-    pub reserved: i32,
+    pub kind: i32,
     pub name: [::core::ffi::c_char; 128usize],
     pub expected: [::core::ffi::c_char; 96usize],
     pub got: [::core::ffi::c_char; 96usize],
@@ -383,8 +389,8 @@ const _: () = {
     ["Offset of field: sidecall_fault::row"][::core::mem::offset_of!(sidecall_fault, row) - 0usize];
     ["Offset of field: sidecall_fault::status"]
         [::core::mem::offset_of!(sidecall_fault, status) - 8usize];
-    ["Offset of field: sidecall_fault::reserved"]
-        [::core::mem::offset_of!(sidecall_fault, reserved) - 12usize];
+    ["Offset of field: sidecall_fault::kind"]
+        [::core::mem::offset_of!(sidecall_fault, kind) - 12usize];
     ["Offset of field: sidecall_fault::name"]
         [::core::mem::offset_of!(sidecall_fault, name) - 16usize];
     ["Offset of field: sidecall_fault::expected"]

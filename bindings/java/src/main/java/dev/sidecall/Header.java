@@ -31,6 +31,12 @@ final class Header {
   static final int VIEW_READ_ONLY = 1;
   static final int HELD = 1;
   static final int RELEASED = 2;
+  static final int FAULT_FEATURE = 0;
+  static final int FAULT_INPUT = 1;
+  static final int FAULT_OUTPUT = 2;
+  static final int FAULT_COLUMN = 3;
+  static final int FAULT_STEP = 4;
+  static final int FAULT_RECORDS = 5;
   static final int VERSION_MAJOR = 0;
   static final int VERSION_MINOR = 1;
   static final int VERSION_PATCH = 0;
@@ -166,7 +172,7 @@ final class Header {
   static final class Fault {
     static final int ROW = 0;
     static final int STATUS = 8;
-    static final int RESERVED = 12;
+    static final int KIND = 12;
     static final int NAME = 16;
     static final int EXPECTED = 144;
     static final int GOT = 240;

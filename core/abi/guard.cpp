@@ -9,9 +9,9 @@
 #include <string_view>
 #include <system_error>
 
+#include "base/json/fault_json.h"
 #include "base/text/utf8.h"
 #include "core/text.h"
-#include "structs.h"
 
 namespace sidecall {
 namespace {
@@ -27,7 +27,7 @@ void copy_text(char* out, size_t space, std::string_view text) noexcept {
 void copy_fault(const Fault& fault, sidecall_fault* out) {
   out->row = fault.row;
   out->status = fault.status;
-  out->reserved = 0;
+  out->kind = fault_kind(fault.what);
   copy_text(out->name, sizeof out->name, fault.name);
   copy_text(out->expected, sizeof out->expected, fault.expected);
   copy_text(out->got, sizeof out->got, fault.got);
@@ -120,9 +120,3 @@ sidecall_status report_unknown(sidecall_error* err) noexcept {
 }
 
 }  // namespace sidecall
-
-extern "C" {
-
-const char* sidecall_status_name(sidecall_status status) { return sidecall::status_name(status); }
-
-}  // extern "C"

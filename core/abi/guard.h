@@ -1,14 +1,22 @@
 // Error handling of the C ABI: no exception leaves the library, and a sidecall_error is filled only
-// as far as its struct_size says.
+// as far as its struct_size says. Used by bindings/c and by serving.
 #pragma once
 
 #include <sidecall/sidecall.h>
 
+#include <cstdint>
 #include <string_view>
 
 #include "core/error.h"
 
 namespace sidecall {
+
+// A struct_size above this limit is treated as memory that was never initialised.
+constexpr uint32_t kLargestStruct = 4096;
+
+constexpr bool is_struct_size(uint32_t size) noexcept {
+  return size >= sizeof(uint32_t) && size <= kLargestStruct;
+}
 
 // Fills `err` (NULL is fine) and returns the status. report_unknown() must be called in a catch
 // block: it rethrows the current exception to find its type.
