@@ -1,4 +1,4 @@
-"""Converters for classes that sidecall does not convert itself.
+"""Registers converters: of users, for classes that sidecall does not convert, and its own.
 
 A library of transformers or estimators registers a converter for each class, once, when it is
 imported. sidecall.export then calls the converter for every fitted step of this class, and compares
@@ -8,6 +8,17 @@ the answers of the file with those of the model on the rows of the data and on s
     def convert(step, columns, g):
         x = columns.matrix()
         return g.columns(x, [0]) / g.columns(x, [1])
+
+sidecall's own converters, in sidecall/convert/families, are registered with the same function, and
+have the same arguments and methods. So a converter is contributed to sidecall by moving its file
+into this folder. It then makes the same graph, and these things differ on purpose:
+
+- A converter whose module is inside of sidecall.convert.families is trusted. For the others, export
+  also checks that the answers can be compared with those of the original at all: it refuses a step
+  whose answers are random, or whose graph computes a row from other rows.
+- The result of a converter of a user is checked, and the error that reports a mistake says that the
+  converter is a registered one.
+- If a class has converters there, those that users registered for it are not used.
 
 The types in this module describe what a converter gets. docs/tutorials/converters.md has examples.
 Importing this module loads neither onnx nor scikit-learn.
@@ -28,6 +39,7 @@ METHODS = (
     "score_samples",
     "class_index",
     "inverse_transform",
+    "kneighbors",
 )
 
 
@@ -214,22 +226,31 @@ class Graph(Protocol):
 
 Converter = Callable[[Any, Any, Any], Any]
 _C = TypeVar("_C", bound=Converter)
-_converters: dict[tuple[str, str], Converter] = {}
+# Converters by class, and then by method. A class is "shop.features.Ratio" or "shop:Ratio".
+_Table = dict[str, dict[str, Converter]]
+_families: _Table = {}  # those of sidecall.convert.families
+_converters: _Table = {}  # those of users
 
 
 def register_converter(model_class: type | str, method: str = "transform") -> Callable[[_C], _C]:
     """Registers the converter of one method of a class; used as a decorator.
 
-    model_class  The class, or its name with its module, such as "shop.features.Ratio", so that its
-                 package need not be imported. Subclasses need a converter of their own.
+    model_class  The class, or a name, so that its package need not be imported: either that of one
+                 class with the module that defines it, such as "shop.features.Ratio", or those of
+                 several classes of a package, whichever of its modules define them, such as
+                 "shop:Ratio Share". Subclasses need a converter of their own.
     method       transform, predict, predict_proba, decision_function, score_samples,
-                 inverse_transform or class_index. A classifier needs predict_proba or
+                 inverse_transform, kneighbors or class_index. A classifier needs predict_proba or
                  decision_function, and class_index if its predict is not the class with the largest
                  of these: the position of the predicted class in `classes_`, int64 [N].
+                 A method whose name begins with an underscore is an intermediate result that
+                 several converters of the class share: `g.call(step, "_scores", columns)` adds its
+                 nodes once, and returns what its converter returns.
 
     The converter is called as converter(step, columns, g) with the fitted step (object), the
-    columns that it gets (Columns) and the graph (Graph). It returns a tensor [N, width], or from transform
-    also a list of tensors, which are columns side by side. It must not keep `columns` or `g`.
+    columns that it gets (Columns) and the graph (Graph). It returns a tensor [N, width]; from
+    transform also a list of tensors, which are columns side by side; and from kneighbors two
+    tensors, the distances and the indices. It must not keep `columns` or `g`.
 
     Registering a second converter for the same method replaces the first one. Classes that sidecall
     converts itself keep their own converters.
@@ -237,27 +258,52 @@ def register_converter(model_class: type | str, method: str = "transform") -> Ca
     Raises ValueError if `method` is none of these, and TypeError if `model_class` is no class or
     name, or the converter cannot be called.
     """
-    if isinstance(model_class, type):
-        name = f"{model_class.__module__}.{model_class.__qualname__}"
-    elif isinstance(model_class, str) and "." in model_class:
-        name = model_class
-    else:
-        raise TypeError(
-            f"model_class: expected a class or its name with its module, got {model_class!r}"
-        )
-    if method not in METHODS:
+    names = class_names(model_class)
+    if method not in METHODS and not method.startswith("_"):
         raise ValueError(f"method: expected {', '.join(METHODS)}, got {method!r}")
 
     def register(converter: _C) -> _C:
         if not callable(converter):
             raise TypeError(f"converter: expected a function, got {type(converter).__name__}")
-        _converters[name, method] = converter
+        is_own = str(converter.__module__).startswith("sidecall.convert.families.")
+        for name in names:
+            (_families if is_own else _converters).setdefault(name, {})[method] = converter
         return converter
 
     return register
 
 
-def find_converter(model: object, method: str) -> Converter | None:
-    """The converter that was registered for this method of the class of `model`."""
+def class_names(model_class: type | str) -> list[str]:
+    """The names of the classes, as the tables of converters have them. Raises TypeError."""
+    if isinstance(model_class, type):
+        return [f"{model_class.__module__}.{model_class.__qualname__}"]
+    if isinstance(model_class, str):
+        library, colon, classes = model_class.partition(":")
+        names = classes.split()
+        if colon and library.isidentifier() and names:
+            return [f"{library}:{name}" for name in names]
+        if "." in model_class and not colon:
+            return [model_class]
+    raise TypeError(
+        "model_class: expected a class or its name with its module, such as 'shop.features.Ratio' "
+        f"or 'shop:Ratio Share', got {model_class!r}"
+    )
+
+
+def names_of(model: object) -> tuple[str, str]:
+    """The names that the class of `model` may have in the tables; the second is more exact."""
     kind = type(model)
-    return _converters.get((f"{kind.__module__}.{kind.__qualname__}", method))
+    library = kind.__module__.partition(".")[0]
+    return f"{library}:{kind.__name__}", f"{kind.__module__}.{kind.__qualname__}"
+
+
+def converters_of(model: object) -> tuple[dict[str, Converter], bool]:
+    """The converters for the class of `model` by method, and whether they are those of sidecall.
+
+    Converters that users registered for a class that sidecall converts itself are left out.
+    """
+    for table in (_families, _converters):
+        by_package, by_module = (table.get(name, {}) for name in names_of(model))
+        if by_package or by_module:
+            return by_package | by_module, table is _families
+    return {}, False

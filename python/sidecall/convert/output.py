@@ -194,11 +194,11 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
         inlier = g.where(scores >= 0.0, g.const(np.int64(1)), g.const(np.int64(-1)))
         return [("label", g.flatten(inlier), []), ("scores", scores, [1])]
     # scikit-learn does not count a ranker as a regressor, but its outputs are those of one.
-    if is_regressor(kind) or (g.handles(kind, "predict") and not g.handles(kind, "index")):
+    if is_regressor(kind) or (g.handles(kind, "predict") and not g.handles(kind, "class_index")):
         return _prediction(g, model, x)
     if hasattr(model, "predict") and (is_clusterer(kind) or not hasattr(model, "transform")):
         return _clusterer(g, model, x)
-    if hasattr(model, "predict") and g.handles(kind, "index"):
+    if hasattr(model, "predict") and g.handles(kind, "class_index"):
         return _clusterer(g, model, x)
     if hasattr(model, "score_samples") and g.handles(kind, "score_samples"):
         return [("scores", g.call(model, "score_samples", x), [1])]
@@ -252,7 +252,7 @@ def _width(x: Tensor) -> int:
 
 
 def _clusterer(g: Conversion, model: Any, x: Frame) -> list[Output]:
-    label = g.call(model, "index", x)
+    label = g.call(model, "class_index", x)
     outputs: list[Output] = [("label", label, [])]
     kind = final_step(model)
     for method, name in (("predict_proba", "probabilities"), ("transform", "scores")):
@@ -267,7 +267,7 @@ def _classifier(g: Conversion, model: Any, x: Frame) -> list[Output]:
     classes = model.classes_
     if isinstance(classes, list):
         return _multioutput(g, model, x, classes)
-    index = g.call(model, "index", x)
+    index = g.call(model, "class_index", x)
     label = class_labels(g, np.asarray(classes), index)
     outputs: list[Output] = [("label", label, [])]
     if hasattr(model, "predict_proba"):
@@ -297,7 +297,7 @@ def class_labels(g: Conversion, classes: np.ndarray, index: Tensor) -> Tensor:
 
 
 def _multioutput(g: Conversion, model: Any, x: Frame, classes: list[Any]) -> list[Output]:
-    index = g.call(model, "index", x)
+    index = g.call(model, "class_index", x)
     columns = [class_labels(g, np.asarray(c), g.columns(index, [k])) for k, c in enumerate(classes)]
     outputs: list[Output] = [("label", g.concat(columns), [len(classes)])]
     # A ClassifierChain gives one number for each label: the probability or the score of the label

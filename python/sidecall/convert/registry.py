@@ -1,21 +1,17 @@
-"""Finds the converter of a step, and keeps the path of the step for messages.
-
-Every family of converters registers here.
-"""
+"""Finds the converter of a step, and keeps the path of the step for messages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import onnx
 
-from sidecall.converters import METHODS
+from sidecall.converters import METHODS, Converter, class_names, converters_of, names_of
 
-from .checks import REFUSED, Checks
-from .checks import Rule as NumberRule
+from .checks import REFUSED, Checks, Rule
 from .dates import MISSING_DATE, DateType
 from .errors import NotConvertible
 from .graph.builder import Graph, Tensor
@@ -26,40 +22,17 @@ from .graph.inline import inline
 from .graph.promotion import DATES, NO_NUMBERS
 from .graph.sparse import answers_sparse
 from .ranges import range_behind
-from .registered import registered
-from .skl2onnx_steps import skl2onnx_rule
+from .registered import checked
+from .skl2onnx_steps import skl2onnx_converter
 
-Rule = Callable[["Conversion", Any, Frame], Any]
 _NUMBERS = ("float32", "float64", "int64", "int32")
-_rules: dict[tuple[str, str, str], Rule] = {}
-_refusals: dict[tuple[str, str], str] = {}
+_refusals: dict[str, str] = {}
 
 
-def converts(library: str, classes: str, *methods: str) -> Callable[[Rule], Rule]:
-    """Registers a function as the converter of the given methods of the given classes.
-
-    `classes` are names, separated by spaces. A method is either one of scikit-learn's, or `index`,
-    or a name such as `raw` for an intermediate result that several methods of the class share.
-    `index` is the position of the predicted class in `classes_`, [N], or [N, K] for K outputs.
-    scikit-learn's methods return [N, K], also with a single column.
-    """
-
-    def register(rule: Rule) -> Rule:
-        for name in classes.split():
-            for method in methods:
-                _rules[library, name, method] = rule
-        return rule
-
-    return register
-
-
-def refuses(library: str, classes: str, reason: str) -> None:
-    for name in classes.split():
-        _refusals[library, name] = reason
-
-
-def _library(model: object) -> str:
-    return type(model).__module__.partition(".")[0]
+def refuses(classes: str, reason: str) -> None:
+    """Says why these classes cannot be converted; they are named as in register_converter."""
+    for name in class_names(classes):
+        _refusals[name] = reason
 
 
 def no_converter(model: object) -> str:
@@ -69,6 +42,20 @@ def no_converter(model: object) -> str:
         f"there is no converter for the class {kind.__module__}.{kind.__name__}; "
         "sidecall.register_converter takes one"
     )
+
+
+def _refusal(model: object) -> str:
+    return next((_refusals[name] for name in names_of(model) if name in _refusals), "")
+
+
+def _class_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    """The class with the largest probability or score, for classes without such a converter."""
+    if g.handles(step, "predict_proba"):
+        return g.argmax(g.call(step, "predict_proba", columns))
+    scores = g.call(step, "decision_function", columns)
+    if scores.width == 1:
+        return g.flatten(g.where(scores > 0.0, g.const(np.int64(1)), g.const(np.int64(0))))
+    return g.argmax(scores)
 
 
 class Conversion(Graph):
@@ -161,7 +148,9 @@ class Conversion(Graph):
         outer = self.real
         if self.steps is not None:
             self.real = (
-                "float32" if _library(model) == "xgboost" else self.steps.get(id(model), "float64")
+                "float32"
+                if type(model).__module__.partition(".")[0] == "xgboost"
+                else self.steps.get(id(model), "float64")
             )
         try:
             yield
@@ -210,7 +199,7 @@ class Conversion(Graph):
         """The reason why the class as a whole cannot be converted, if there is one."""
         if any(self._find(model, method) for method in METHODS):
             return ""
-        return _refusals.get((_library(model), type(model).__name__), "")
+        return _refusal(model)
 
     def call(self, model: Any, method: str, x: Frame | Tensor, step: str = "") -> Any:
         """The result of `model.method(x)`: a tensor, or for transform possibly a frame."""
@@ -220,9 +209,10 @@ class Conversion(Graph):
             return self.memo[key][1]
         with self.step(step, type(model).__name__), self.computing_as(model):
             self.check(model, frame)
-            rule = self._rule(model, method)
+            converter = self._converter(model, method)
             try:
-                result = rule(self, model, frame)
+                given = Frame(self, frame.parts, frame.sparse, self.column_names(model))
+                result = self._formed(method, converter(model, given, self))
             except TypeError as error:
                 if DATES in frame.dtypes:
                     raise self.refuse(NO_NUMBERS) from error
@@ -241,7 +231,7 @@ class Conversion(Graph):
         self.checked[id(model), x.key] = model
         self.require(x, rule)
 
-    def require(self, x: Frame, rule: NumberRule) -> None:
+    def require(self, x: Frame, rule: Rule) -> None:
         """Refuses the rows in which a number breaks the rule, in the name of the current step."""
         doubtful = [
             p
@@ -274,7 +264,7 @@ class Conversion(Graph):
     def refuse_missing(self, parts: Sequence[Tensor]) -> None:
         """Refuses the rows in which a value of these tensors is missing."""
         numbers = [part for part in parts if part.dtype != "string"]
-        self.require(Frame(self, numbers), NumberRule(-np.inf, np.inf, False))
+        self.require(Frame(self, numbers), Rule(-np.inf, np.inf, False))
         texts = [
             p for p in parts if p.dtype == "string" and (p.range is None or p.range.missing.any())
         ]
@@ -288,7 +278,7 @@ class Conversion(Graph):
         listed = self.refusals.setdefault((step, expected), [])
         listed += [part for part in broken if part.key not in {other.key for other in listed}]
 
-    def _broken(self, x: Tensor, rule: NumberRule) -> Tensor:
+    def _broken(self, x: Tensor, rule: Rule) -> Tensor:
         """[N, 1], true where a number of the row breaks the rule."""
         width = x.width or 1
         if x.dtype not in ("float32", "float64"):
@@ -339,30 +329,45 @@ class Conversion(Graph):
             if known is not None and len(known.low) == result.width:
                 result.range = known
 
-    @staticmethod
-    def _find(model: object, method: str) -> Rule | None:
-        """Our converter; for other classes, one that users registered here or with skl2onnx."""
-        library, name = _library(model), type(model).__name__
-        if (own := _rules.get((library, name, method))) is not None:
-            return own
-        if any(key[:2] == (library, name) for key in _rules):
-            return None
-        rule = registered(model, method)
-        if rule is None and not (library == "sklearn" and (library, name) in _refusals):
-            rule = skl2onnx_rule(model, method)
-        return rule
+    def _formed(self, method: str, result: Any) -> Any:
+        """The result of a converter as the callers of the method expect it.
 
-    def _rule(self, model: object, method: str) -> Rule:
-        library, name = _library(model), type(model).__name__
-        if (rule := self._find(model, method)) is not None:
-            return rule
-        if method == "index" and (library, name, "predict_proba") in _rules:
-            return lambda g, m, x: g.argmax(g.call(m, "predict_proba", x))
-        if method == "predict_log_proba" and (library, name, "predict_proba") in _rules:
-            return lambda g, m, x: g.log(g.call(m, "predict_proba", x))
+        Floating-point numbers get the type of the graph. A Frame that transform returns, and an
+        intermediate result, stay as they are.
+        """
+        if method.startswith("_") or (method == "transform" and isinstance(result, Frame)):
+            return result
+        parts = result.parts if isinstance(result, Frame) else result
+        parts = list(parts) if isinstance(parts, list | tuple) else [parts]
+        if method == "kneighbors":
+            return parts
+        if method == "class_index":
+            return parts[0]
+        parts = [self.narrow(part) if part.dtype.startswith("float") else part for part in parts]
+        if method == "transform":
+            return parts[0] if len(parts) == 1 else Frame(self, parts)
+        return Frame(self, parts).matrix()
+
+    @staticmethod
+    def _find(model: object, method: str) -> Converter | None:
+        """Our converter; for other classes, one that users registered here or with skl2onnx."""
+        found, is_own = converters_of(model)
+        if method in found:
+            return found[method] if is_own else checked(found[method], method)
+        if method == "class_index" and ("predict_proba" in found or "decision_function" in found):
+            return _class_index
+        if is_own or (names_of(model)[0].startswith("sklearn:") and _refusal(model)):
+            return None
+        return skl2onnx_converter(model, method)
+
+    def _converter(self, model: object, method: str) -> Converter:
+        if (converter := self._find(model, method)) is not None:
+            return converter
+        if method == "predict_log_proba" and self.handles(model, "predict_proba"):
+            return lambda step, columns, g: g.log(g.call(step, "predict_proba", columns))
         if reason := self.refusal(model):
             raise self.refuse(reason)
-        if any(key[:2] == (library, name) for key in _rules):
+        if converters_of(model)[1]:
             raise self.refuse(f"{method} of this class has no converter")
         raise self.refuse(no_converter(model))
 
@@ -471,7 +476,8 @@ class Conversion(Graph):
             raise self.refuse("its labels are not numbers, but another step computes with them")
         return self.column(
             self.gather(
-                self.const(classes.astype("float64"), self.real), self.call(model, "index", x, step)
+                self.const(classes.astype("float64"), self.real),
+                self.call(model, "class_index", x, step),
             )
         )
 
@@ -486,5 +492,5 @@ class Conversion(Graph):
     def predicts_numbers(self, model: object) -> bool:
         """Whether `predict` gives numbers, as for a CatBoost or a Booster that has classes."""
         return self.handles(model, "predict") and not (
-            self.handles(model, "index") or self.handles(model, "predict_proba")
+            self.handles(model, "class_index") or self.handles(model, "predict_proba")
         )

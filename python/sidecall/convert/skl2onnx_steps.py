@@ -6,11 +6,12 @@ such a converter makes becomes a part of ours, and is compared with the original
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
+
+from sidecall.converters import Converter
 
 from .graph.builder import OPSETS, Tensor
 from .graph.frame import Frame
@@ -19,32 +20,38 @@ if TYPE_CHECKING:
     from .registry import Conversion
 
 # The output of skl2onnx's graph that holds the result of a method.
-_OUTPUTS = {"transform": -1, "predict": 0, "predict_proba": 1, "decision_function": 1, "index": 0}
+_OUTPUTS = {
+    "transform": -1,
+    "predict": 0,
+    "predict_proba": 1,
+    "decision_function": 1,
+    "class_index": 0,
+}
 
 
-def skl2onnx_rule(model: object, method: str) -> Callable[[Conversion, Any, Frame], Any] | None:
-    """The rule that calls skl2onnx's converter; None if skl2onnx has none for this class."""
-    if method not in _OUTPUTS or not hasattr(model, method.replace("index", "predict")):
+def skl2onnx_converter(model: object, method: str) -> Converter | None:
+    """Calls skl2onnx's converter; None if skl2onnx has none for this class."""
+    if method not in _OUTPUTS or not hasattr(model, method.replace("class_index", "predict")):
         return None
     try:
         from skl2onnx._supported_operators import sklearn_operator_name_map
     except ImportError:
         return None
-    return _rule(method) if type(model) in sklearn_operator_name_map else None
+    return _converter(method) if type(model) in sklearn_operator_name_map else None
 
 
-def _rule(method: str) -> Callable[[Conversion, Any, Frame], Any]:
-    def rule(g: Conversion, model: Any, x: Frame) -> Any:
+def _converter(method: str) -> Converter:
+    def convert(step: Any, columns: Frame, g: Conversion) -> Any:
         g.distrust()
-        outputs = _outputs(g, model, method == "decision_function", x)
+        outputs = _outputs(g, step, method == "decision_function", columns)
         result = outputs[_OUTPUTS[method]] if len(outputs) > 1 else outputs[0]
-        if method == "index":
-            return _positions(g, np.asarray(model.classes_), result)
+        if method == "class_index":
+            return _positions(g, np.asarray(step.classes_), result)
         if result.width is None:
-            result.width = len(model.classes_) if method == "predict_proba" else 1
+            result.width = len(step.classes_) if method == "predict_proba" else 1
         return g.narrow(result) if result.dtype.startswith("float") else result
 
-    return rule
+    return convert
 
 
 def _outputs(g: Conversion, model: Any, wants_scores: bool, x: Frame) -> list[Tensor]:
@@ -80,8 +87,7 @@ def _graph(
     if "string" not in x.dtypes or set(x.dtypes) == {"string"}:
         inputs = [("X", x.matrix("string" if "string" in x.dtypes else None))]
     else:
-        names = x.names or [f"x{k}" for k in range(len(x))]
-        inputs = [(names[k], x.column(k)) for k in range(len(x))]
+        inputs = [(f"x{k}", x.column(k)) for k in range(len(x))]
     options: dict[str, Any] = {}
     if hasattr(model, "classes_"):
         options["zipmap"] = False

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.numeric import interpolate
-from ..registry import Conversion, converts
+from ..registry import Conversion
 from .linear_model import normalized, pair
 
 
@@ -31,9 +33,9 @@ def response(
     raise g.refuse(f"its estimator has none of the methods {', '.join(methods)}")
 
 
-@converts("sklearn", "CalibratedClassifierCV", "predict_proba")
-def calibrated(g: Conversion, model: Any, x: Frame) -> Tensor:
-    members = [_member(g, m, x, i) for i, m in enumerate(model.calibrated_classifiers_)]
+@register_converter("sklearn:CalibratedClassifierCV", "predict_proba")
+def calibrated(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    members = [_member(g, m, columns, i) for i, m in enumerate(step.calibrated_classifiers_)]
     total = members[0]
     for member in members[1:]:
         total = total + member
@@ -70,7 +72,8 @@ def _calibrate(g: Conversion, calibrator: Any, t: Tensor) -> Tensor:
         p = 1.0 / (g.exp(t * float(calibrator.a_) + float(calibrator.b_)) + 1.0)
         p.width = 1
         return p
-    return g.cast(g.call(calibrator, "predict", t, "calibrator"), "float64")
+    result: Tensor = g.call(calibrator, "_interpolated", t, "calibrator")
+    return result
 
 
 def _temperature(
@@ -91,54 +94,63 @@ def _capped(g: Conversion, p: Tensor) -> Tensor:
     return g.minimum(p, 1.0)
 
 
-@converts("sklearn", "IsotonicRegression", "predict", "transform")
-def isotonic(g: Conversion, model: Any, x: Frame) -> Tensor:
-    t = g.cast(x.column(0), "float64")
-    xs, ys = np.asarray(model.X_thresholds_, "float64"), np.asarray(model.y_thresholds_, "float64")
-    if model.out_of_bounds == "raise":
+@register_converter("sklearn:IsotonicRegression", "_interpolated")
+def interpolated(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    t = g.cast(columns.column(0), "float64")
+    xs, ys = np.asarray(step.X_thresholds_, "float64"), np.asarray(step.y_thresholds_, "float64")
+    if step.out_of_bounds == "raise":
         raise g.refuse(
             "out_of_bounds='raise' raises an error for values outside the fitted range, which a graph cannot do"
         )
     y = interpolate(g, t, xs, ys)
-    if model.out_of_bounds == "nan":
-        outside = (t < float(model.X_min_)) | (t > float(model.X_max_))
+    if step.out_of_bounds == "nan":
+        outside = (t < float(step.X_min_)) | (t > float(step.X_max_))
         y = g.where(outside, float("nan"), y)
     return g.cast(y, "float64")
+
+
+@register_converter("sklearn:IsotonicRegression", "predict")
+@register_converter("sklearn:IsotonicRegression", "transform")
+def isotonic(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    result: Tensor = g.call(step, "_interpolated", columns)
+    return result
 
 
 # Thresholds.
 
 
-@converts("sklearn", "FixedThresholdClassifier TunedThresholdClassifierCV", "predict_proba")
-def threshold_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(_inner(model), "predict_proba", x, "estimator")
+@register_converter("sklearn:FixedThresholdClassifier TunedThresholdClassifierCV", "predict_proba")
+def threshold_probabilities(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(_inner(step), "predict_proba", columns, "estimator")
 
 
-@converts("sklearn", "FixedThresholdClassifier TunedThresholdClassifierCV", "decision_function")
-def threshold_decision(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(_inner(model), "decision_function", x, "estimator")
+@register_converter(
+    "sklearn:FixedThresholdClassifier TunedThresholdClassifierCV", "decision_function"
+)
+def threshold_decision(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(_inner(step), "decision_function", columns, "estimator")
 
 
-@converts("sklearn", "FixedThresholdClassifier TunedThresholdClassifierCV", "index")
-def threshold_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    inner = _inner(model)
+@register_converter("sklearn:FixedThresholdClassifier TunedThresholdClassifierCV", "class_index")
+def threshold_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    inner = _inner(step)
     methods = (
         ["predict_proba", "decision_function"]
-        if model.response_method == "auto"
-        else [model.response_method]
+        if step.response_method == "auto"
+        else [step.response_method]
     )
-    classes = np.asarray(model.classes_)
-    positive = _positive(model)
+    classes = np.asarray(step.classes_)
+    positive = _positive(step)
     at = 1 if positive is None else int(np.flatnonzero(classes == positive)[0])
     method = next((m for m in methods if hasattr(inner, m)), methods[0])
-    scores = g.call(inner, method, x, "estimator")
+    scores = g.call(inner, method, columns, "estimator")
     if method == "predict_proba":
         scores = g.columns(scores, [at])
     elif at == 0:
         scores = -scores
-    threshold = getattr(model, "best_threshold_", None)
+    threshold = getattr(step, "best_threshold_", None)
     if threshold is None:
-        threshold = model.threshold
+        threshold = step.threshold
         if threshold == "auto":
             threshold = 0.5 if method == "predict_proba" else 0.0
     # Both sides of the comparison have the type of the graph: a tuned threshold is itself one of

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
-from ..registry import Conversion, converts, refuses
+from ..registry import Conversion, refuses
 from .encoders import is_missing, lookup, unseen_value
 
 ENCODERS = (
@@ -25,21 +27,18 @@ ENCODERS = (
 )
 
 refuses(
-    "category_encoders",
-    "CountTargetEncoder MultiHotEncoder",
+    "category_encoders:CountTargetEncoder MultiHotEncoder",
     "it has no converter; use CountEncoder and TargetEncoder, or OneHotEncoder",
 )
-refuses(
-    "category_encoders", "HashingEncoder", "it computes a hash of each value; use BinaryEncoder"
-)
+refuses("category_encoders:HashingEncoder", "it computes a hash of each value; use BinaryEncoder")
 
 
-@converts("category_encoders", ENCODERS, "transform")
-def encode(g: Conversion, model: Any, x: Frame) -> Frame:
+@register_converter(f"category_encoders:{ENCODERS}", "transform")
+def encode(step: Any, columns: Frame, g: Conversion) -> Frame:
     import pandas as pd
 
-    names = [str(name) for name in model.feature_names_in_]
-    encoded = {name: _categories(g, model, name) for name in map(str, model.cols)}
+    names = [str(name) for name in step.feature_names_in_]
+    encoded = {name: _categories(g, step, name) for name in map(str, step.cols)}
     base = {name: encoded[name][0] if name in encoded else 0.0 for name in names}
 
     def ask(name: str, values: list[Any]) -> Any:
@@ -47,15 +46,15 @@ def encode(g: Conversion, model: Any, x: Frame) -> Frame:
         frame[name] = pd.Series(values, dtype=object if name in encoded else "float64")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return model.transform(frame.astype(dict.fromkeys(encoded, object)))
+            return step.transform(frame.astype(dict.fromkeys(encoded, object)))
 
-    tables = {name: _answers(g, model, name, encoded[name], ask) for name in encoded}
+    tables = {name: _answers(g, step, name, encoded[name], ask) for name in encoded}
     outputs = list(ask(names[0], [base[names[0]]]).columns)
     parts: list[Tensor] = []
     for output in outputs:
         varying = [n for n, table in tables.items() if table[output].nunique(dropna=False) > 1]
         if output in names and output not in encoded:
-            parts.append(x.column(names.index(output)))
+            parts.append(columns.column(names.index(output)))
             continue
         if len(varying) > 1:
             raise g.refuse(f"its output column '{output}' depends on several columns")
@@ -63,7 +62,9 @@ def encode(g: Conversion, model: Any, x: Frame) -> Frame:
         source = varying[0] if varying else next(iter(encoded))
         categories = [*encoded[source], None]
         table = tables[source][output].to_numpy("float64").reshape(-1, 1)
-        picked = g.gather(g.const(table), lookup(g, x.column(names.index(source)), categories))
+        picked = g.gather(
+            g.const(table), lookup(g, columns.column(names.index(source)), categories)
+        )
         picked.width = 1
         parts.append(picked)
     return Frame(g, parts)

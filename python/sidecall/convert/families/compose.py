@@ -6,10 +6,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..graph.frame import Frame, join
-from ..registry import Conversion, converts
+from sidecall.converters import register_converter
 
-RESPONSES = ("predict", "predict_proba", "decision_function", "score_samples", "transform", "index")
+from ..graph.frame import Frame, join
+from ..registry import Conversion
+
+RESPONSES = (
+    "predict",
+    "predict_proba",
+    "decision_function",
+    "score_samples",
+    "transform",
+    "class_index",
+)
 
 
 def _through(g: Conversion, pipeline: Any, x: Frame) -> Frame:
@@ -21,72 +30,71 @@ def _through(g: Conversion, pipeline: Any, x: Frame) -> Frame:
 
 
 def _register_pipeline(method: str) -> None:
-    @converts("feature_engine", "Pipeline", method)
-    @converts("imblearn", "Pipeline", method)
-    @converts("sklearn", "Pipeline", method)
-    def pipeline(g: Conversion, model: Any, x: Frame) -> Any:
-        if getattr(model, "transform_input", None):
+    @register_converter("feature_engine:Pipeline", method)
+    @register_converter("imblearn:Pipeline", method)
+    @register_converter("sklearn:Pipeline", method)
+    def pipeline(step: Any, columns: Frame, g: Conversion) -> Any:
+        if getattr(step, "transform_input", None):
             raise g.refuse("transform_input is not supported")
-        x = _through(g, model, x)
-        name, last = model.steps[-1]
+        x = _through(g, step, columns)
+        name, last = step.steps[-1]
         if last is None or last == "passthrough":
             return x
         return g.call(last, method, x, name)
 
-    @converts(
-        "sklearn",
-        "GridSearchCV RandomizedSearchCV HalvingGridSearchCV HalvingRandomSearchCV",
+    @register_converter(
+        "sklearn:GridSearchCV RandomizedSearchCV HalvingGridSearchCV HalvingRandomSearchCV",
         method,
     )
-    def search(g: Conversion, model: Any, x: Frame) -> Any:
-        if not hasattr(model, "best_estimator_"):
+    def search(step: Any, columns: Frame, g: Conversion) -> Any:
+        if not hasattr(step, "best_estimator_"):
             raise g.refuse("it was not refitted (refit=False), so it holds no model")
-        return g.call(model.best_estimator_, method, x, "best_estimator_")
+        return g.call(step.best_estimator_, method, columns, "best_estimator_")
 
-    @converts("sklearn", "FrozenEstimator", method)
-    def frozen(g: Conversion, model: Any, x: Frame) -> Any:
-        return g.call(model.estimator, method, x, "estimator")
+    @register_converter("sklearn:FrozenEstimator", method)
+    def frozen(step: Any, columns: Frame, g: Conversion) -> Any:
+        return g.call(step.estimator, method, columns, "estimator")
 
-    @converts("sklearn", "SelfTrainingClassifier", method)
-    def self_training(g: Conversion, model: Any, x: Frame) -> Any:
-        return g.call(model.estimator_, method, x, "estimator_")
+    @register_converter("sklearn:SelfTrainingClassifier", method)
+    def self_training(step: Any, columns: Frame, g: Conversion) -> Any:
+        return g.call(step.estimator_, method, columns, "estimator_")
 
 
 for _method in RESPONSES:
     _register_pipeline(_method)
 
 
-@converts("sklearn", "ColumnTransformer", "transform")
-def column_transformer(g: Conversion, model: Any, x: Frame) -> Frame:
+@register_converter("sklearn:ColumnTransformer", "transform")
+def column_transformer(step: Any, columns: Frame, g: Conversion) -> Frame:
     frames = []
-    for name, step, _ in model.transformers_:
-        indices = model._transformer_to_input_indices[name]
-        if (isinstance(step, str) and step == "drop") or not len(indices):
+    for name, inner, _ in step.transformers_:
+        indices = step._transformer_to_input_indices[name]
+        if (isinstance(inner, str) and inner == "drop") or not len(indices):
             continue
-        chosen = x.select(indices)
-        if isinstance(step, str) and step == "passthrough":
+        chosen = columns.select(indices)
+        if isinstance(inner, str) and inner == "passthrough":
             frames.append(chosen)
         else:
-            frames.append(g.transform(step, chosen, name))
+            frames.append(g.transform(inner, chosen, name))
     return join(g, frames)
 
 
-@converts("sklearn", "FeatureUnion", "transform")
-def feature_union(g: Conversion, model: Any, x: Frame) -> Frame:
+@register_converter("sklearn:FeatureUnion", "transform")
+def feature_union(step: Any, columns: Frame, g: Conversion) -> Frame:
     frames = []
-    weights = model.transformer_weights or {}
-    for name, step in model.transformer_list:
-        if step == "drop":
+    weights = step.transformer_weights or {}
+    for name, inner in step.transformer_list:
+        if inner == "drop":
             continue
-        out = x if step == "passthrough" else g.transform(step, x, name)
+        out = columns if inner == "passthrough" else g.transform(inner, columns, name)
         if name in weights:
             out = g.frame(out.matrix() * float(weights[name]))
         frames.append(out)
     return join(g, frames)
 
 
-@converts("sklearn", "TransformedTargetRegressor", "predict")
-def transformed_target(g: Conversion, model: Any, x: Frame) -> Any:
-    y = g.predict(model.regressor_, x, "regressor_")
-    with g.step("transformer_", type(model.transformer_).__name__):
-        return g.frame(g.call(model.transformer_, "inverse_transform", y)).matrix()
+@register_converter("sklearn:TransformedTargetRegressor", "predict")
+def transformed_target(step: Any, columns: Frame, g: Conversion) -> Any:
+    y = g.predict(step.regressor_, columns, "regressor_")
+    with g.step("transformer_", type(step.transformer_).__name__):
+        return g.frame(g.call(step.transformer_, "inverse_transform", y)).matrix()

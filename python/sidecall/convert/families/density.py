@@ -6,47 +6,49 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
-from ..registry import Conversion, converts
+from ..registry import Conversion
 from .neighbors import nearest_rows, point_distances
 
 
-@converts("sklearn", "KernelDensity", "score_samples")
-def density(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:KernelDensity", "score_samples")
+def density(step: Any, columns: Frame, g: Conversion) -> Tensor:
     """The logarithm of the weighted mean of the kernels around the fitted rows.
 
     More than about six bandwidths away from all fitted rows, the sum is smaller than the rounding
     errors of scikit-learn's tree. The answers of the tree then stay near -36, however far away the
     row is. The graph computes the sum for such rows too.
     """
-    if model.kernel not in ("gaussian", "exponential"):
+    if step.kernel not in ("gaussian", "exponential"):
         raise g.refuse(
             "with this kernel, answers beyond the bandwidth are only the rounding error of a sum; the kernels 'gaussian' and 'exponential' are supported"
         )
-    if model.atol or model.rtol:
+    if step.atol or step.rtol:
         raise g.refuse(
             "with atol or rtol its trees approximate the sum; only 0, the default, is supported"
         )
-    if model.metric_params:
+    if step.metric_params:
         raise g.refuse("metric_params are not supported")
-    if model.kernel == "gaussian":
+    if step.kernel == "gaussian":
         g.note(
             "more than six bandwidths away from all fitted rows, the answers of scikit-learn are only the rounding error of a sum; the file gives the sum itself"
         )
-    points, weights = np.asarray(model.tree_.data), model.tree_.sample_weight
+    points, weights = np.asarray(step.tree_.data), step.tree_.sample_weight
     shares = (
         np.full(len(points), 1.0 / len(points))
         if weights is None
-        else np.asarray(weights) / model.tree_.sum_weight
+        else np.asarray(weights) / step.tree_.sum_weight
     )
-    d = point_distances(g, model, x.matrix("float64"), points) / float(model.bandwidth_)
-    logs = d * d * -0.5 if model.kernel == "gaussian" else -d
+    d = point_distances(g, step, columns.matrix("float64"), points) / float(step.bandwidth_)
+    logs = d * d * -0.5 if step.kernel == "gaussian" else -d
     # Subtract the largest term first: far from all fitted rows, every exponential would otherwise
     # underflow to zero.
     largest = g.max(logs)
     return g.cast(
-        g.log(g.exp(logs - largest) @ shares.reshape(-1, 1)) + largest + _log_norm(model), g.real
+        g.log(g.exp(logs - largest) @ shares.reshape(-1, 1)) + largest + _log_norm(step), g.real
     )
 
 
@@ -64,11 +66,11 @@ def _log_norm(model: Any) -> float:
     return float(logs[0])
 
 
-@converts("sklearn", "NearestNeighbors", "kneighbors")
-def nearest(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+@register_converter("sklearn:NearestNeighbors", "kneighbors")
+def nearest(step: Any, columns: Frame, g: Conversion) -> tuple[Tensor, Tensor]:
     """Distances and indices of the nearest fitted rows, [N, n_neighbors]."""
-    k = int(model.n_neighbors)
-    near, place = nearest_rows(g, model, x.matrix("float64"), k)
+    k = int(step.n_neighbors)
+    near, place = nearest_rows(g, step, columns.matrix("float64"), k)
     near = g.cast(near, g.real)
     near.width = k
     return near, place

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..checks import Range
 from ..graph.builder import Tensor
 from ..graph.frame import MISSING, Frame
 from ..graph.one_hot import OneHot
-from ..registry import Conversion, converts
+from ..registry import Conversion
 
 ENCODERS = "OneHotEncoder OrdinalEncoder TargetEncoder"
 # A feature with more columns than this is kept as the number of the column.
@@ -37,17 +39,17 @@ def is_missing(value: Any) -> bool:
     )
 
 
-@converts("sklearn", ENCODERS, "transform")
-def encode(g: Conversion, model: Any, x: Frame) -> Tensor | Frame:
-    answers = _answers(model)
-    accepts = _accepts_unknown(model)
+@register_converter(f"sklearn:{ENCODERS}", "transform")
+def encode(step: Any, columns: Frame, g: Conversion) -> Tensor | Frame:
+    answers = _answers(step)
+    accepts = _accepts_unknown(step)
     parts: list[Tensor] = []
-    for k, (categories, answer) in enumerate(zip(model.categories_, answers, strict=True)):
-        index = lookup(g, x.column(k), list(categories))
+    for k, (categories, answer) in enumerate(zip(step.categories_, answers, strict=True)):
+        index = lookup(g, columns.column(k), list(categories))
         width = answer.shape[1]
         if width == 0:
             continue
-        if type(model).__name__ == "OneHotEncoder" and width > _MANY_COLUMNS:
+        if type(step).__name__ == "OneHotEncoder" and width > _MANY_COLUMNS:
             parts.append(_column_number(g, index, answer, accepts))
             continue
         table = answer.toarray()
@@ -267,17 +269,17 @@ def _lookup_numbers(
     return g.cast(g.flatten(offset + float(count)), "int64")
 
 
-@converts("sklearn", "LabelBinarizer", "transform")
-def label_binarizer(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if model.y_type_.startswith("multilabel"):
+@register_converter("sklearn:LabelBinarizer", "transform")
+def label_binarizer(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if step.y_type_.startswith("multilabel"):
         raise g.refuse("several labels per row are not supported")
-    classes = list(model.classes_)
-    index = lookup(g, x.column(0), classes)
-    table = np.full((len(classes) + 1, len(classes)), float(model.neg_label))
-    np.fill_diagonal(table, float(model.pos_label))
+    classes = list(step.classes_)
+    index = lookup(g, columns.column(0), classes)
+    table = np.full((len(classes) + 1, len(classes)), float(step.neg_label))
+    np.fill_diagonal(table, float(step.pos_label))
     if len(classes) == 1:
-        table[:] = float(model.neg_label)
-    elif model.y_type_ == "binary":
+        table[:] = float(step.neg_label)
+    elif step.y_type_ == "binary":
         table = table[:, 1:]
     picked = g.gather(g.const(table), index)
     picked.width = table.shape[1]

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_regressor
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Tensor
 from ..graph.frame import Frame, join
 from ..graph.tree_rows import TreeRows
-from ..registry import Conversion, converts
+from ..registry import Conversion
 from .linear_model import pair, sign_index
 from .tree import add_tree, rounding, tree_rows
 
@@ -37,32 +39,32 @@ def _names(model: Any) -> list[str]:
 # Voting.
 
 
-@converts("sklearn", "VotingRegressor", "predict")
-def voting_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    parts = [g.predict(m, x, n) for m, n in zip(model.estimators_, _names(model), strict=True)]
-    return _mean(g, parts, model._weights_not_none)
+@register_converter("sklearn:VotingRegressor", "predict")
+def voting_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    parts = [g.predict(m, columns, n) for m, n in zip(step.estimators_, _names(step), strict=True)]
+    return _mean(g, parts, step._weights_not_none)
 
 
-@converts("sklearn", "VotingClassifier", "predict_proba")
-def voting_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:VotingClassifier", "predict_proba")
+def voting_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
     parts = [
-        g.call(m, "predict_proba", x, n)
-        for m, n in zip(model.estimators_, _names(model), strict=True)
+        g.call(m, "predict_proba", columns, n)
+        for m, n in zip(step.estimators_, _names(step), strict=True)
     ]
-    return _mean(g, parts, model._weights_not_none)
+    return _mean(g, parts, step._weights_not_none)
 
 
-@converts("sklearn", "VotingClassifier", "index")
-def voting_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if isinstance(model.classes_, list):
+@register_converter("sklearn:VotingClassifier", "class_index")
+def voting_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if isinstance(step.classes_, list):
         raise g.refuse("several outputs are not supported")
-    if model.voting == "soft":
-        return g.argmax(g.call(model, "predict_proba", x))
+    if step.voting == "soft":
+        return g.argmax(g.call(step, "predict_proba", columns))
     votes = [
-        one_hot_votes(g, g.call(m, "index", x, n), len(model.classes_))
-        for m, n in zip(model.estimators_, _names(model), strict=True)
+        one_hot_votes(g, g.call(m, "class_index", columns, n), len(step.classes_))
+        for m, n in zip(step.estimators_, _names(step), strict=True)
     ]
-    return g.argmax(_mean(g, votes, model._weights_not_none))
+    return g.argmax(_mean(g, votes, step._weights_not_none))
 
 
 def one_hot_votes(g: Conversion, index: Tensor, classes: int) -> Tensor:
@@ -72,39 +74,41 @@ def one_hot_votes(g: Conversion, index: Tensor, classes: int) -> Tensor:
 # Stacking.
 
 
-@converts("sklearn", "StackingClassifier StackingRegressor", "transform")
-def stacked(g: Conversion, model: Any, x: Frame) -> Frame:
+@register_converter("sklearn:StackingClassifier StackingRegressor", "transform")
+def stacked(step: Any, columns: Frame, g: Conversion) -> Frame:
     parts: list[Frame] = []
-    names = _names(model)
-    if isinstance(getattr(model, "classes_", None), list):
+    names = _names(step)
+    if isinstance(getattr(step, "classes_", None), list):
         raise g.refuse("several outputs are not supported")
-    for member, name, method in zip(model.estimators_, names, model.stack_method_, strict=True):
+    for member, name, method in zip(step.estimators_, names, step.stack_method_, strict=True):
         values = (
-            g.predict(member, x, name) if method == "predict" else g.call(member, method, x, name)
+            g.predict(member, columns, name)
+            if method == "predict"
+            else g.call(member, method, columns, name)
         )
-        if method == "predict_proba" and len(model.classes_) == 2:
+        if method == "predict_proba" and len(step.classes_) == 2:
             values = g.columns(values, [1])
         parts.append(g.frame(values))
-    if model.passthrough:
-        parts.append(x)
+    if step.passthrough:
+        parts.append(columns)
     return join(g, parts)
 
 
-@converts("sklearn", "StackingRegressor", "predict")
-def stacking_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.predict(model.final_estimator_, g.transform(model, x), "final_estimator_")
+@register_converter("sklearn:StackingRegressor", "predict")
+def stacking_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return g.predict(step.final_estimator_, g.transform(step, columns), "final_estimator_")
 
 
 def _register_stacking(method: str) -> None:
-    @converts("sklearn", "StackingClassifier", method)
-    def stacking_classifier(g: Conversion, model: Any, x: Frame) -> Tensor:
+    @register_converter("sklearn:StackingClassifier", method)
+    def stacking_classifier(step: Any, columns: Frame, g: Conversion) -> Tensor:
         result: Tensor = g.call(
-            model.final_estimator_, method, g.transform(model, x), "final_estimator_"
+            step.final_estimator_, method, g.transform(step, columns), "final_estimator_"
         )
         return result
 
 
-for _method in ("predict_proba", "decision_function", "index"):
+for _method in ("predict_proba", "decision_function", "class_index"):
     _register_stacking(_method)
 
 
@@ -117,16 +121,16 @@ def _plain_trees(members: list[Any], kind: str) -> bool:
     )
 
 
-@converts("sklearn", "BaggingRegressor", "predict")
-def bagging_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if _plain_trees(model.estimators_, "Regressor"):
-        ensemble = rounding(model.estimators_[0].n_outputs_)
-        for tree, features in zip(model.estimators_, model.estimators_features_, strict=True):
+@register_converter("sklearn:BaggingRegressor", "predict")
+def bagging_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if _plain_trees(step.estimators_, "Regressor"):
+        ensemble = rounding(step.estimators_[0].n_outputs_)
+        for tree, features in zip(step.estimators_, step.estimators_features_, strict=True):
             add_tree(
-                ensemble, tree.tree_, tree.tree_.value[:, :, 0] / len(model.estimators_), features
+                ensemble, tree.tree_, tree.tree_.value[:, :, 0] / len(step.estimators_), features
             )
-        return ensemble.scores(g, tree_rows(g, x))
-    parts = [g.predict(m, x.select(f), f"estimators_[{i}]") for i, (m, f) in _bag(model)]
+        return ensemble.scores(g, tree_rows(g, columns))
+    parts = [g.predict(m, columns.select(f), f"estimators_[{i}]") for i, (m, f) in _bag(step)]
     return _mean(g, parts)
 
 
@@ -134,42 +138,44 @@ def _bag(model: Any) -> list[tuple[int, tuple[Any, Any]]]:
     return list(enumerate(zip(model.estimators_, model.estimators_features_, strict=True)))
 
 
-@converts("imblearn", "BalancedBaggingClassifier EasyEnsembleClassifier", "predict_proba")
-@converts("sklearn", "BaggingClassifier", "predict_proba")
-def bagging_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("imblearn:BalancedBaggingClassifier EasyEnsembleClassifier", "predict_proba")
+@register_converter("sklearn:BaggingClassifier", "predict_proba")
+def bagging_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
     parts = []
-    for i, (member, features) in _bag(model):
-        step, chosen = f"estimators_[{i}]", x.select(features)
+    for i, (member, features) in _bag(step):
+        name, chosen = f"estimators_[{i}]", columns.select(features)
         known = np.asarray(member.classes_).astype(int)
         if hasattr(member, "predict_proba"):
-            part = g.call(member, "predict_proba", chosen, step)
+            part = g.call(member, "predict_proba", chosen, name)
         else:
-            part = one_hot_votes(g, g.call(member, "index", chosen, step), len(known))
-        if len(known) != model.n_classes_:
-            spread = np.zeros((len(known), model.n_classes_))
+            part = one_hot_votes(g, g.call(member, "class_index", chosen, name), len(known))
+        if len(known) != step.n_classes_:
+            spread = np.zeros((len(known), step.n_classes_))
             spread[np.arange(len(known)), known] = 1.0
             part = g.cast(part, g.real) @ spread
         parts.append(part)
     return _mean(g, parts)
 
 
-@converts("imblearn", "RUSBoostClassifier", "decision_function")
-@converts("sklearn", "AdaBoostClassifier", "decision_function")
-def ada_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
-    classes = len(model.classes_)
+@register_converter("imblearn:RUSBoostClassifier", "decision_function")
+@register_converter("sklearn:AdaBoostClassifier", "decision_function")
+def ada_decision(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    classes = len(step.classes_)
     if classes < 2:
         raise g.refuse("it was fitted on only one class")
     weights = (
-        np.asarray(model.estimator_weights_[: len(model.estimators_)], "float64")
-        / model.estimator_weights_.sum()
+        np.asarray(step.estimator_weights_[: len(step.estimators_)], "float64")
+        / step.estimator_weights_.sum()
     )
-    if _plain_trees(model.estimators_, "Classifier"):
-        scores = _ada_trees(g, model, weights, tree_rows(g, x))
+    if _plain_trees(step.estimators_, "Classifier"):
+        scores = _ada_trees(g, step, weights, tree_rows(g, columns))
     else:
         parts = []
-        for i, (member, w) in enumerate(zip(model.estimators_, weights, strict=True)):
-            votes = one_hot_votes(g, g.call(member, "index", x, f"estimators_[{i}]"), classes)
-            parts.append(votes @ _ada_table(model, member, w))
+        for i, (member, w) in enumerate(zip(step.estimators_, weights, strict=True)):
+            votes = one_hot_votes(
+                g, g.call(member, "class_index", columns, f"estimators_[{i}]"), classes
+            )
+            parts.append(votes @ _ada_table(step, member, w))
         scores = _mean(g, parts) * float(len(parts))
     if classes == 2:
         return g.columns(scores, [1]) - g.columns(scores, [0])
@@ -196,33 +202,33 @@ def _ada_trees(g: Conversion, model: Any, weights: np.ndarray, x: TreeRows) -> T
     return ensemble.scores(g, x)
 
 
-@converts("imblearn", "RUSBoostClassifier", "index")
-@converts("sklearn", "AdaBoostClassifier", "index")
-def ada_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return sign_index(g, g.call(model, "decision_function", x))
+@register_converter("imblearn:RUSBoostClassifier", "class_index")
+@register_converter("sklearn:AdaBoostClassifier", "class_index")
+def ada_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return sign_index(g, g.call(step, "decision_function", columns))
 
 
-@converts("imblearn", "RUSBoostClassifier", "predict_proba")
-@converts("sklearn", "AdaBoostClassifier", "predict_proba")
-def ada_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    scores = g.call(model, "decision_function", x)
-    if len(model.classes_) == 2:
+@register_converter("imblearn:RUSBoostClassifier", "predict_proba")
+@register_converter("sklearn:AdaBoostClassifier", "predict_proba")
+def ada_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    scores = g.call(step, "decision_function", columns)
+    if len(step.classes_) == 2:
         return g.softmax(g.concat([-scores, scores]) / 2.0)
-    return g.softmax(scores / float(len(model.classes_) - 1))
+    return g.softmax(scores / float(len(step.classes_) - 1))
 
 
-@converts("sklearn", "AdaBoostRegressor", "predict")
-def ada_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:AdaBoostRegressor", "predict")
+def ada_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
     """The weighted median of the members' answers.
 
     The weighted median is the smallest answer at which the cumulated weight reaches one half.
     """
     answers = g.concat(
-        [g.predict(m, x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)]
+        [g.predict(m, columns, f"estimators_[{i}]") for i, m in enumerate(step.estimators_)]
     )
-    count = len(model.estimators_)
+    count = len(step.estimators_)
     ordered, place = g.topk(answers, count)
-    weights = np.asarray(model.estimator_weights_[:count], "float64").reshape(-1)
+    weights = np.asarray(step.estimator_weights_[:count], "float64").reshape(-1)
     picked = g.gather(g.const(weights, "float64"), place)
     cumulated = g.op("CumSum", picked, g.const(1), width=count)
     reached = cumulated >= g.columns(cumulated, [count - 1]) * 0.5
@@ -242,64 +248,64 @@ def binary_score(g: Conversion, member: Any, x: Frame, step: str) -> Any:
     return g.columns(g.call(member, "predict_proba", x, step), [1])
 
 
-@converts("sklearn", "_ConstantPredictor", "decision_function")
-def constant_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.columns(x.matrix(), [0]) * 0.0 + float(np.asarray(model.y_).ravel()[0])
+@register_converter("sklearn:_ConstantPredictor", "decision_function")
+def constant_decision(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return g.columns(columns.matrix(), [0]) * 0.0 + float(np.asarray(step.y_).ravel()[0])
 
 
-@converts("sklearn", "_ConstantPredictor", "predict_proba")
-def constant_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return pair(g, g.columns(x.matrix(), [0]) * 0.0 + float(np.asarray(model.y_).ravel()[0]))
+@register_converter("sklearn:_ConstantPredictor", "predict_proba")
+def constant_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return pair(g, g.columns(columns.matrix(), [0]) * 0.0 + float(np.asarray(step.y_).ravel()[0]))
 
 
 def _each(g: Conversion, model: Any, x: Frame, features: Any = None) -> list[Tensor]:
     return [binary_score(g, m, x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)]
 
 
-@converts("sklearn", "OneVsRestClassifier", "decision_function")
-def rest_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:OneVsRestClassifier", "decision_function")
+def rest_decision(step: Any, columns: Frame, g: Conversion) -> Tensor:
     return g.concat(
         [
-            g.call(m, "decision_function", x, f"estimators_[{i}]")
-            for i, m in enumerate(model.estimators_)
+            g.call(m, "decision_function", columns, f"estimators_[{i}]")
+            for i, m in enumerate(step.estimators_)
         ]
     )
 
 
-@converts("sklearn", "OneVsRestClassifier", "predict_proba")
-def rest_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    columns = [
-        g.columns(g.call(m, "predict_proba", x, f"estimators_[{i}]"), [1])
-        for i, m in enumerate(model.estimators_)
+@register_converter("sklearn:OneVsRestClassifier", "predict_proba")
+def rest_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    parts = [
+        g.columns(g.call(m, "predict_proba", columns, f"estimators_[{i}]"), [1])
+        for i, m in enumerate(step.estimators_)
     ]
-    if len(columns) == 1:
-        return pair(g, columns[0])
-    y = g.concat(columns)
-    if model.multilabel_:
+    if len(parts) == 1:
+        return pair(g, parts[0])
+    y = g.concat(parts)
+    if step.multilabel_:
         return y
     total = g.sum(y)
     return y / g.where(total.equals(0.0), 1.0, total)
 
 
-@converts("sklearn", "OneVsRestClassifier", "index")
-def rest_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    first = model.estimators_[0]
+@register_converter("sklearn:OneVsRestClassifier", "class_index")
+def rest_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    first = step.estimators_[0]
     threshold = 0.0 if hasattr(first, "decision_function") and not is_regressor(first) else 0.5
-    scores = g.concat(_each(g, model, x))
-    if model.multilabel_:
+    scores = g.concat(_each(g, step, columns))
+    if step.multilabel_:
         return g.cast(scores > threshold, "int64")
-    if len(model.estimators_) == 1:
+    if len(step.estimators_) == 1:
         return g.cast(g.flatten(scores > threshold), "int64")
     return g.argmax(scores)
 
 
-@converts("sklearn", "OneVsOneClassifier", "decision_function")
-def pairs_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if model.pairwise_indices_ is not None:
+@register_converter("sklearn:OneVsOneClassifier", "decision_function")
+def pairs_decision(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if step.pairwise_indices_ is not None:
         raise g.refuse("its estimators use a precomputed kernel, which is not supported")
-    votes = [g.labels(m, x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)]
-    scores = ovr_decision(g, g.concat(votes), g.concat(_each(g, model, x)), len(model.classes_))
-    return g.columns(scores, [1]) if len(model.classes_) == 2 else scores
+    votes = [g.labels(m, columns, f"estimators_[{i}]") for i, m in enumerate(step.estimators_)]
+    scores = ovr_decision(g, g.concat(votes), g.concat(_each(g, step, columns)), len(step.classes_))
+    return g.columns(scores, [1]) if len(step.classes_) == 2 else scores
 
 
 def ovr_decision(g: Conversion, votes: Tensor, confidences: Tensor, classes: int) -> Tensor:
@@ -322,20 +328,20 @@ def ovr_decision(g: Conversion, votes: Tensor, confidences: Tensor, classes: int
     return (1.0 - votes) @ lose + votes @ win + total / (g.abs(total) * 3.0 + 3.0)
 
 
-@converts("sklearn", "OneVsOneClassifier", "index")
-def pairs_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    scores = g.call(model, "decision_function", x)
-    if len(model.classes_) > 2:
+@register_converter("sklearn:OneVsOneClassifier", "class_index")
+def pairs_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    scores = g.call(step, "decision_function", columns)
+    if len(step.classes_) > 2:
         return g.argmax(scores)
-    first = model.estimators_[0]
+    first = step.estimators_[0]
     threshold = 0.0 if hasattr(first, "decision_function") and not is_regressor(first) else 0.5
     return g.cast(g.flatten(scores > threshold), "int64")
 
 
-@converts("sklearn", "OutputCodeClassifier", "index")
-def codes_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = g.concat(_each(g, model, x))
-    book = np.asarray(model.code_book_, "float64")
+@register_converter("sklearn:OutputCodeClassifier", "class_index")
+def codes_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    y = g.concat(_each(g, step, columns))
+    book = np.asarray(step.code_book_, "float64")
     # The squared distance |y - b|^2 without the term |y|^2, which is the same for every class.
     distances = (y @ (-2.0 * book.T)) + (book * book).sum(axis=1).reshape(1, -1)
     return g.argmin(distances)
@@ -344,22 +350,22 @@ def codes_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 # Several outputs.
 
 
-@converts("sklearn", "MultiOutputRegressor", "predict")
-def multi_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:MultiOutputRegressor", "predict")
+def multi_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
     return g.concat(
         [
-            g.cast(g.predict(m, x, f"estimators_[{i}]"), g.real)
-            for i, m in enumerate(model.estimators_)
+            g.cast(g.predict(m, columns, f"estimators_[{i}]"), g.real)
+            for i, m in enumerate(step.estimators_)
         ]
     )
 
 
-@converts("sklearn", "MultiOutputClassifier", "index")
-def multi_classifier(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:MultiOutputClassifier", "class_index")
+def multi_classifier(step: Any, columns: Frame, g: Conversion) -> Tensor:
     return g.concat(
         [
-            g.column(g.call(m, "index", x, f"estimators_[{i}]"))
-            for i, m in enumerate(model.estimators_)
+            g.column(g.call(m, "class_index", columns, f"estimators_[{i}]"))
+            for i, m in enumerate(step.estimators_)
         ]
     )
 
@@ -389,31 +395,31 @@ def _unordered(g: Conversion, model: Any, columns: list[Tensor]) -> Tensor:
     return g.concat([columns[order.index(k)] for k in range(len(order))])
 
 
-@converts("sklearn", "RegressorChain", "predict")
-def regressor_chain(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:RegressorChain", "predict")
+def regressor_chain(step: Any, columns: Frame, g: Conversion) -> Tensor:
     return _unordered(
-        g, model, [g.cast(g.predict(m, f, s), g.real) for m, f, s in _chain(g, model, x)]
+        g, step, [g.cast(g.predict(m, f, s), g.real) for m, f, s in _chain(g, step, columns)]
     )
 
 
-@converts("sklearn", "ClassifierChain", "index")
-def classifier_chain(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:ClassifierChain", "class_index")
+def classifier_chain(step: Any, columns: Frame, g: Conversion) -> Tensor:
     return _unordered(
-        g, model, [g.column(g.call(m, "index", f, s)) for m, f, s in _chain(g, model, x)]
+        g, step, [g.column(g.call(m, "class_index", f, s)) for m, f, s in _chain(g, step, columns)]
     )
 
 
-@converts("sklearn", "ClassifierChain", "predict_proba")
-def chain_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:ClassifierChain", "predict_proba")
+def chain_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
     return _unordered(
         g,
-        model,
-        [g.columns(g.call(m, "predict_proba", f, s), [1]) for m, f, s in _chain(g, model, x)],
+        step,
+        [g.columns(g.call(m, "predict_proba", f, s), [1]) for m, f, s in _chain(g, step, columns)],
     )
 
 
-@converts("sklearn", "ClassifierChain", "decision_function")
-def chain_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:ClassifierChain", "decision_function")
+def chain_decision(step: Any, columns: Frame, g: Conversion) -> Tensor:
     return _unordered(
-        g, model, [g.call(m, "decision_function", f, s) for m, f, s in _chain(g, model, x)]
+        g, step, [g.call(m, "decision_function", f, s) for m, f, s in _chain(g, step, columns)]
     )

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..checks import Range
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
@@ -31,20 +33,18 @@ from ..graph.text_functions import (
     counting_function,
     listing_function,
 )
-from ..registry import Conversion, converts, refuses
+from ..registry import Conversion, refuses
 
 # From this number of terms on, the graph lists the terms that a text has. With fewer terms it
 # computes the whole matrix, which takes a single text less time.
 _FEWEST_LISTED = 10_000
 
 refuses(
-    "sklearn",
-    "HashingVectorizer FeatureHasher",
+    "sklearn:HashingVectorizer FeatureHasher",
     "hashing needs MurmurHash of every token, which no operator computes; use TfidfVectorizer",
 )
 refuses(
-    "sklearn",
-    "DictVectorizer",
+    "sklearn:DictVectorizer",
     "it reads dictionaries, not columns; use OneHotEncoder in a ColumnTransformer",
 )
 
@@ -132,29 +132,29 @@ def _changes(lowercase: bool, accents: str | None, spaces: bool) -> dict[str, st
 # Analysis.
 
 
-@converts("sklearn", "CountVectorizer TfidfVectorizer", "transform")
-def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if x.width != 1 or x.dtypes != ["string"]:
+@register_converter("sklearn:CountVectorizer TfidfVectorizer", "transform")
+def vectorize(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if columns.width != 1 or columns.dtypes != ["string"]:
         raise g.refuse("it expects exactly one column of strings")
-    _check(g, model)
-    terms = {t: int(i) for t, i in model.vocabulary_.items()}
-    if model.lowercase and any("\u03c3" in t or "\u03c2" in t for t in terms):
+    _check(g, step)
+    terms = {t: int(i) for t, i in step.vocabulary_.items()}
+    if step.lowercase and any("\u03c3" in t or "\u03c2" in t for t in terms):
         raise g.refuse(
             "its vocabulary has the Greek letter sigma, whose lower case depends on its neighbours"
         )
-    is_padded = model.analyzer == "char_wb"
-    replacements = _replacements(model.lowercase, model.strip_accents, is_padded)
-    text = x.column(0)
+    is_padded = step.analyzer == "char_wb"
+    replacements = _replacements(step.lowercase, step.strip_accents, is_padded)
+    text = columns.column(0)
     unit: TokenUnit
-    if model.analyzer in ("char", "char_wb"):
+    if step.analyzer in ("char", "char_wb"):
         unit, tokens = "characters", {"spaces": list(_spaces())}
         grams = [(list(t), i) for t, i in terms.items()]
     else:
-        unit, tokens = _word_tokens(g, model, terms)
+        unit, tokens = _word_tokens(g, step, terms)
         grams = [(t.split(), i) for t, i in terms.items()]
     if is_padded:
         text = _padded(g, terms, text)
-    _check_lengths(g, model, grams)
+    _check_lengths(g, step, grams)
     text = g.op("Reshape", text, g.const([-1]))
     attributes = tokens | replacements
 
@@ -171,7 +171,7 @@ def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
             # here.
             is_space = np.arange(len(terms)) == terms[" "]
             counts = counts * np.where(is_space, 2.0, 1.0) - np.where(is_space, 2.0, 0.0)
-        return g.cast(counts > 0.0, "float32") if model.binary else counts
+        return g.cast(counts > 0.0, "float32") if step.binary else counts
 
     listed = None if is_padded and " " in terms else _terms(unit, grams)
     counts: Tensor
@@ -180,11 +180,11 @@ def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
     else:
         function = listing_function(unit, bool(replacements))
         counts = Terms.of(g, function, text, attributes | listed, matrix)
-        if model.binary:
+        if step.binary:
             counts = counts.with_value(g.unary("Sign", counts.value), matrix)
     counts.range = Range.of(0.0, 2.0**31, False, len(terms))
-    if type(model).__name__ == "TfidfVectorizer":
-        return g.transform(model._tfidf, counts, "").matrix()
+    if type(step).__name__ == "TfidfVectorizer":
+        return g.transform(step._tfidf, counts, "").matrix()
     return counts.cast(g.real) if isinstance(counts, Terms) else g.cast(counts, g.real)
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 from sklearn.utils import check_array
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
-from ..registry import Conversion, converts
+from ..registry import Conversion
 from ..tracing import Untraceable, of_each_column, trace
 from ..tracing.ufuncs import UNARY
 
@@ -58,9 +60,9 @@ def _recorded(g: Conversion, function: Any, convert: Callable[[], Frame]) -> Fra
         ) from error
 
 
-@converts("sklearn", "FunctionTransformer", "transform")
-def function_transformer(g: Conversion, model: Any, x: Frame) -> Frame | Tensor:
-    return apply(g, model.func, model.kw_args, x, _given(g, model))
+@register_converter("sklearn:FunctionTransformer", "transform")
+def function_transformer(step: Any, columns: Frame, g: Conversion) -> Frame | Tensor:
+    return apply(g, step.func, step.kw_args, columns, _given(g, step))
 
 
 def _given(g: Conversion, model: Any) -> Any:
@@ -78,6 +80,6 @@ def _example(g: Conversion, model: Any) -> Any:
     return g.examples.get(id(model), pd.DataFrame(columns=names) if names else None)
 
 
-@converts("sklearn", "FunctionTransformer", "inverse_transform")
-def function_inverse(g: Conversion, model: Any, x: Frame) -> Frame | Tensor:
-    return apply(g, model.inverse_func, model.inv_kw_args, x)
+@register_converter("sklearn:FunctionTransformer", "inverse_transform")
+def function_inverse(step: Any, columns: Frame, g: Conversion) -> Frame | Tensor:
+    return apply(g, step.inverse_func, step.inv_kw_args, columns)

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..checks import Range
 from ..graph.builder import Tensor
 from ..graph.frame import MISSING, Frame, join
-from ..registry import Conversion, converts
+from ..registry import Conversion
 from .encoders import is_missing
 from .kernels import squared_distances
 
@@ -25,15 +27,15 @@ def missing_mask(g: Conversion, x: Tensor, missing_values: Any) -> Tensor | None
     return g.cast(x, "float64").equals(float(missing_values))
 
 
-@converts("sklearn", "SimpleImputer", "transform")
-def simple(g: Conversion, model: Any, x: Frame) -> Frame:
-    statistics = list(model.statistics_)
-    kept = [k for k, s in enumerate(statistics) if model.keep_empty_features or not is_missing(s)]
+@register_converter("sklearn:SimpleImputer", "transform")
+def simple(step: Any, columns: Frame, g: Conversion) -> Frame:
+    statistics = list(step.statistics_)
+    kept = [k for k, s in enumerate(statistics) if step.keep_empty_features or not is_missing(s)]
     if not kept:
         raise g.refuse("no column had a value when the imputer was fitted, so it returns no column")
     frames = []
-    for dtype, group in _runs(x, kept):
-        part = x.select(group)
+    for dtype, group in _runs(columns, kept):
+        part = columns.select(group)
         values = [statistics[k] for k in group]
         if dtype == "string":
             if not all(isinstance(v, str) for v in values):
@@ -45,7 +47,7 @@ def simple(g: Conversion, model: Any, x: Frame) -> Frame:
                 raise g.refuse("it fills a column of numbers with a string")
             tensor = part.matrix() if dtype.startswith("float") else g.concat(part.parts)
             fill = g.const(np.array([[float(v) for v in values]]), g.real)
-        mask = missing_mask(g, tensor, model.missing_values)
+        mask = missing_mask(g, tensor, step.missing_values)
         if mask is None:
             frames.append(g.frame(tensor))
             continue
@@ -55,9 +57,9 @@ def simple(g: Conversion, model: Any, x: Frame) -> Frame:
                 mask, np.array([[float(v) for v in values]]), g.cast(tensor, "float64")
             )
         if dtype != "string":
-            filled.range = _filled_range(part, values, is_missing(model.missing_values))
+            filled.range = _filled_range(part, values, is_missing(step.missing_values))
         frames.append(g.frame(filled))
-    return _with_indicator(g, model, x, join(g, frames))
+    return _with_indicator(g, step, columns, join(g, frames))
 
 
 def _filled_range(x: Frame, values: list[Any], is_nan: bool) -> Range | None:
@@ -87,50 +89,50 @@ def _with_indicator(g: Conversion, model: Any, x: Frame, filled: Frame) -> Frame
     return join(g, [filled, g.frame(g.call(model.indicator_, "transform", x, "indicator_"))])
 
 
-@converts("sklearn", "MissingIndicator", "transform")
-def indicator(g: Conversion, model: Any, x: Frame) -> Frame:
-    chosen = [int(k) for k in model.features_]
+@register_converter("sklearn:MissingIndicator", "transform")
+def indicator(step: Any, columns: Frame, g: Conversion) -> Frame:
+    chosen = [int(k) for k in step.features_]
     frames = []
-    for _, group in _runs(x, chosen):
-        part = x.select(group)
+    for _, group in _runs(columns, chosen):
+        part = columns.select(group)
         tensor = part.parts[0] if len(part.parts) == 1 else g.concat(part.parts)
-        mask = missing_mask(g, tensor, model.missing_values)
+        mask = missing_mask(g, tensor, step.missing_values)
         flags = g.cast(mask, g.real) if mask is not None else g.cast(tensor, g.real) * 0.0
         flags.range = Range.of(0.0, 1.0, False, len(group))
         frames.append(g.frame(flags))
     return join(g, frames)
 
 
-@converts("sklearn", "KNNImputer", "transform")
-def nearest(g: Conversion, model: Any, x: Frame) -> Frame:
+@register_converter("sklearn:KNNImputer", "transform")
+def nearest(step: Any, columns: Frame, g: Conversion) -> Frame:
     if (
-        not is_missing(model.missing_values)
-        or model.metric != "nan_euclidean"
-        or model.weights not in ("uniform", "distance")
+        not is_missing(step.missing_values)
+        or step.metric != "nan_euclidean"
+        or step.weights not in ("uniform", "distance")
     ):
         raise g.refuse(
             "expected missing_values=NaN, metric='nan_euclidean' and weights='uniform' or 'distance'"
         )
-    y = x.matrix("float64")
-    fitted = np.asarray(model._fit_X, "float64")
+    y = columns.matrix("float64")
+    fitted = np.asarray(step._fit_X, "float64")
     distances = _nan_euclidean(g, y, fitted)
-    columns = []
+    parts = []
     for k in range(fitted.shape[1]):
         value = g.columns(y, [k])
-        if not model._valid_mask[k]:
-            if model.keep_empty_features:
-                columns.append(
+        if not step._valid_mask[k]:
+            if step.keep_empty_features:
+                parts.append(
                     g.const(np.zeros((1, 1)), "float64") + g.cast(g.isnan(value), "float64") * 0.0
                 )
             continue
-        columns.append(
+        parts.append(
             g.where(
                 g.isnan(value),
-                _neighbours(g, model, distances, fitted[:, k], model._mask_fit_X[:, k]),
+                _neighbours(g, step, distances, fitted[:, k], step._mask_fit_X[:, k]),
                 value,
             )
         )
-    return _with_indicator(g, model, x, g.frame(g.cast(g.concat(columns), g.real)))
+    return _with_indicator(g, step, columns, g.frame(g.cast(g.concat(parts), g.real)))
 
 
 def _nan_euclidean(g: Conversion, y: Tensor, fitted: np.ndarray) -> Tensor:
@@ -175,28 +177,28 @@ def _neighbours(
     return g.where(total.equals(0.0), float(values.mean()), mean)
 
 
-@converts("sklearn", "IterativeImputer", "transform")
-def iterative(g: Conversion, model: Any, x: Frame) -> Frame:
-    if model.sample_posterior:
+@register_converter("sklearn:IterativeImputer", "transform")
+def iterative(step: Any, columns: Frame, g: Conversion) -> Frame:
+    if step.sample_posterior:
         raise g.refuse("with sample_posterior=True it draws values at random; use False")
-    y = x.matrix()
-    mask = missing_mask(g, y, model.missing_values)
-    if mask is None or not np.all(model._valid_mask if hasattr(model, "_valid_mask") else True):
+    y = columns.matrix()
+    mask = missing_mask(g, y, step.missing_values)
+    if mask is None or not np.all(step._valid_mask if hasattr(step, "_valid_mask") else True):
         raise g.refuse("a column that had no value when the imputer was fitted is not supported")
-    filled = g.transform(model.initial_imputer_, x, "initial_imputer_").matrix()
+    filled = g.transform(step.initial_imputer_, columns, "initial_imputer_").matrix()
     width = y.width or 0
     if filled.width != width:
         raise g.refuse("a column that had no value when the imputer was fitted is not supported")
-    if model.n_iter_ == 0:  # for example, if there is only one column
-        return _with_indicator(g, model, x, g.frame(filled))
-    columns = [g.columns(filled, [k]) for k in range(width)]
-    low, high = (np.broadcast_to(v, (width,)) for v in (model._min_value, model._max_value))
-    for step in model.imputation_sequence_:
-        k = int(step.feat_idx)
-        inputs = g.concat([columns[int(j)] for j in step.neighbor_feat_idx])
-        guess = g.predict(step.estimator, inputs, f"imputation of column {k}")
+    if step.n_iter_ == 0:  # for example, if there is only one column
+        return _with_indicator(g, step, columns, g.frame(filled))
+    parts = [g.columns(filled, [k]) for k in range(width)]
+    low, high = (np.broadcast_to(v, (width,)) for v in (step._min_value, step._max_value))
+    for imputation in step.imputation_sequence_:
+        k = int(imputation.feat_idx)
+        inputs = g.concat([parts[int(j)] for j in imputation.neighbor_feat_idx])
+        guess = g.predict(imputation.estimator, inputs, f"imputation of column {k}")
         guess = g.minimum(g.maximum(guess, float(low[k])), float(high[k]))
         # The imputer writes the guess to its matrix, which has the type of the rows.
-        guess = g.cast(guess, columns[k].dtype)
-        columns[k] = g.where(g.columns(mask, [k]), guess, columns[k])
-    return _with_indicator(g, model, x, g.frame(g.concat(columns)))
+        guess = g.cast(guess, parts[k].dtype)
+        parts[k] = g.where(g.columns(mask, [k]), guess, parts[k])
+    return _with_indicator(g, step, columns, g.frame(g.concat(parts)))

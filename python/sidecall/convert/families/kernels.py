@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solve_triangular
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.numeric import erf, row_squares
-from ..registry import Conversion, converts
+from ..registry import Conversion
 from .ensemble import ovr_decision
 from .linear_model import pair, sign_index
 
@@ -130,40 +132,40 @@ def _svm_kernel(g: Conversion, model: Any, x: Frame) -> Any:
     )
 
 
-@converts("sklearn", "SVR NuSVR", "predict")
-def svr(g: Conversion, model: Any, x: Frame) -> Any:
+@register_converter("sklearn:SVR NuSVR", "predict")
+def svr(step: Any, columns: Frame, g: Conversion) -> Any:
     # libsvm computes the products first and then their sum. If products overflow to both
     # infinities, the answer is NaN.
-    products = _svm_kernel(g, model, x) * dense(model.dual_coef_).reshape(1, -1)
-    return g.cast(g.sum(products) + float(model.intercept_[0]), g.real)
+    products = _svm_kernel(g, step, columns) * dense(step.dual_coef_).reshape(1, -1)
+    return g.cast(g.sum(products) + float(step.intercept_[0]), g.real)
 
 
-@converts("sklearn", "OneClassSVM", "decision_function")
-def one_class_svm(g: Conversion, model: Any, x: Frame) -> Any:
-    return svr(g, model, x)
+@register_converter("sklearn:OneClassSVM", "decision_function")
+def one_class_svm(step: Any, columns: Frame, g: Conversion) -> Any:
+    return svr(step, columns, g)
 
 
-@converts("sklearn", "SVC NuSVC", "pairs")
-def svc_pairs(g: Conversion, model: Any, x: Frame) -> Any:
+@register_converter("sklearn:SVC NuSVC", "_pairs")
+def svc_pairs(step: Any, columns: Frame, g: Conversion) -> Any:
     """libsvm's decision values of all pairs of classes, [N, pairs].
 
     A positive value means the first class of the pair.
     """
-    coef = dense(model._dual_coef_)
-    counts = np.asarray(model._n_support)
+    coef = dense(step._dual_coef_)
+    counts = np.asarray(step._n_support)
     starts = np.concatenate([[0], np.cumsum(counts)])
     classes = len(counts)
-    bias = np.asarray(model._intercept_, "float64").reshape(1, -1)
-    if classes > 2 and model.kernel in ("linear", "poly"):
-        return _sums_of_classes(g, _svm_kernel(g, model, x), coef, starts) + bias
-    columns = []
+    bias = np.asarray(step._intercept_, "float64").reshape(1, -1)
+    if classes > 2 and step.kernel in ("linear", "poly"):
+        return _sums_of_classes(g, _svm_kernel(g, step, columns), coef, starts) + bias
+    weights = []
     for i in range(classes):
         for j in range(i + 1, classes):
             column = np.zeros(coef.shape[1])
             column[starts[i] : starts[i + 1]] = coef[j - 1, starts[i] : starts[i + 1]]
             column[starts[j] : starts[j + 1]] = coef[i, starts[j] : starts[j + 1]]
-            columns.append(column)
-    return _svm_kernel(g, model, x) @ np.stack(columns, axis=1) + bias
+            weights.append(column)
+    return _svm_kernel(g, step, columns) @ np.stack(weights, axis=1) + bias
 
 
 def _sums_of_classes(g: Conversion, k: Tensor, coef: np.ndarray, starts: np.ndarray) -> Tensor:
@@ -181,58 +183,58 @@ def _sums_of_classes(g: Conversion, k: Tensor, coef: np.ndarray, starts: np.ndar
     return first + g.columns(sums, [j * others + i for i, j in pairs])
 
 
-@converts("sklearn", "SVC NuSVC", "decision_function")
-def svc_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
-    pairs = g.call(model, "pairs", x)
-    if len(model.classes_) == 2:
+@register_converter("sklearn:SVC NuSVC", "decision_function")
+def svc_decision(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    pairs = g.call(step, "_pairs", columns)
+    if len(step.classes_) == 2:
         return g.cast(-pairs, g.real)
-    if model.decision_function_shape == "ovo":
+    if step.decision_function_shape == "ovo":
         return g.cast(pairs, g.real)
     votes = g.cast(pairs < 0.0, "float64")
-    return g.cast(ovr_decision(g, votes, -pairs, len(model.classes_)), g.real)
+    return g.cast(ovr_decision(g, votes, -pairs, len(step.classes_)), g.real)
 
 
-@converts("sklearn", "SVC NuSVC", "index")
-def svc_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if model.break_ties and model.decision_function_shape == "ovr" and len(model.classes_) > 2:
-        return g.argmax(g.call(model, "decision_function", x))
-    pairs = g.call(model, "pairs", x)
-    if len(model.classes_) == 2:
+@register_converter("sklearn:SVC NuSVC", "class_index")
+def svc_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if step.break_ties and step.decision_function_shape == "ovr" and len(step.classes_) > 2:
+        return g.argmax(g.call(step, "decision_function", columns))
+    pairs = g.call(step, "_pairs", columns)
+    if len(step.classes_) == 2:
         return sign_index(g, -pairs, strict=False)
     # Each pair votes: for the first class if its value is above zero, otherwise for the second, as
     # in libsvm.
     first = g.cast(pairs > 0.0, "float64")
-    every = [(i, j) for i in range(len(model.classes_)) for j in range(i + 1, len(model.classes_))]
-    win = np.zeros((len(every), len(model.classes_)))
+    every = [(i, j) for i in range(len(step.classes_)) for j in range(i + 1, len(step.classes_))]
+    win = np.zeros((len(every), len(step.classes_)))
     lose = np.zeros_like(win)
     for k, (i, j) in enumerate(every):
         win[k, i], lose[k, j] = 1.0, 1.0
     return g.argmax(first @ win + (1.0 - first) @ lose)
 
 
-@converts("sklearn", "KernelRidge", "predict")
-def kernel_ridge(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:KernelRidge", "predict")
+def kernel_ridge(step: Any, columns: Frame, g: Conversion) -> Tensor:
     k = kernel(
-        g, model.kernel, x.matrix("float64"), model.X_fit_, model.gamma, model.coef0, model.degree
+        g, step.kernel, columns.matrix("float64"), step.X_fit_, step.gamma, step.coef0, step.degree
     )
-    dual = np.asarray(model.dual_coef_)
+    dual = np.asarray(step.dual_coef_)
     return g.cast(k @ dual.reshape(len(dual), -1), g.real)
 
 
-@converts("sklearn", "KernelPCA", "transform")
-def kernel_pca(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if model.kernel == "precomputed":
-        k = x.matrix("float64")
+@register_converter("sklearn:KernelPCA", "transform")
+def kernel_pca(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if step.kernel == "precomputed":
+        k = columns.matrix("float64")
     else:
-        gamma = getattr(model, "gamma_", model.gamma)
+        gamma = getattr(step, "gamma_", step.gamma)
         k = kernel(
-            g, model.kernel, x.matrix("float64"), model.X_fit_, gamma, model.coef0, model.degree
+            g, step.kernel, columns.matrix("float64"), step.X_fit_, gamma, step.coef0, step.degree
         )
-    values = np.asarray(model.eigenvalues_, "float64")
-    scaled = np.zeros_like(model.eigenvectors_, dtype="float64")
+    values = np.asarray(step.eigenvalues_, "float64")
+    scaled = np.zeros_like(step.eigenvectors_, dtype="float64")
     used = np.flatnonzero(values)
-    scaled[:, used] = model.eigenvectors_[:, used] / np.sqrt(values[used])
-    return g.cast(_centred(g, model._centerer, k) @ scaled, g.real)
+    scaled[:, used] = step.eigenvectors_[:, used] / np.sqrt(values[used])
+    return g.cast(_centred(g, step._centerer, k) @ scaled, g.real)
 
 
 def _centred(g: Conversion, centerer: Any, k: Tensor) -> Tensor:
@@ -240,20 +242,22 @@ def _centred(g: Conversion, centerer: Any, k: Tensor) -> Tensor:
     return k - rows - g.sum(k) / float(rows.shape[1]) + float(centerer.K_fit_all_)
 
 
-@converts("sklearn", "KernelCenterer", "transform")
-def centerer(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.cast(_centred(g, model, x.matrix("float64")), g.real)
+@register_converter("sklearn:KernelCenterer", "transform")
+def centerer(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return g.cast(_centred(g, step, columns.matrix("float64")), g.real)
 
 
-@converts("sklearn", "Nystroem", "transform")
-def nystroem(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if model.kernel_params:
+@register_converter("sklearn:Nystroem", "transform")
+def nystroem(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if step.kernel_params:
         raise g.refuse("kernel_params are not supported")
-    default = {"poly": 3, "polynomial": 3}.get(model.kernel, 1)
-    degree = default if model.degree is None else model.degree
-    coef0 = 1.0 if model.coef0 is None else model.coef0
-    k = kernel(g, model.kernel, x.matrix("float64"), model.components_, model.gamma, coef0, degree)
-    return g.cast(k @ np.asarray(model.normalization_, "float64").T, g.real)
+    default = {"poly": 3, "polynomial": 3}.get(step.kernel, 1)
+    degree = default if step.degree is None else step.degree
+    coef0 = 1.0 if step.coef0 is None else step.coef0
+    k = kernel(
+        g, step.kernel, columns.matrix("float64"), step.components_, step.gamma, coef0, degree
+    )
+    return g.cast(k @ np.asarray(step.normalization_, "float64").T, g.real)
 
 
 # Gaussian processes.
@@ -307,15 +311,17 @@ def _stationary(g: Conversion, k: Any, name: str, x: Tensor, points: np.ndarray)
     )
 
 
-@converts("sklearn", "GaussianProcessRegressor", "predict")
-def process_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if not hasattr(model, "X_train_"):
+@register_converter("sklearn:GaussianProcessRegressor", "predict")
+def process_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if not hasattr(step, "X_train_"):
         raise g.refuse("it is not fitted")
-    k = process_kernel(g, model.kernel_, x.matrix("float64"), np.asarray(model.X_train_, "float64"))
-    alpha = np.asarray(model.alpha_, "float64")
+    k = process_kernel(
+        g, step.kernel_, columns.matrix("float64"), np.asarray(step.X_train_, "float64")
+    )
+    alpha = np.asarray(step.alpha_, "float64")
     mean = k @ alpha.reshape(len(alpha), -1)
     scale, offset = (
-        np.asarray(v, "float64").reshape(1, -1) for v in (model._y_train_std, model._y_train_mean)
+        np.asarray(v, "float64").reshape(1, -1) for v in (step._y_train_std, step._y_train_mean)
     )
     return g.cast(mean * scale + offset, g.real)
 
@@ -326,19 +332,21 @@ _LAMBDAS = (0.41, 0.4, 0.37, 0.44, 0.39)
 _COEFS = (-1854.8214151, 3516.89893646, 221.29346712, 128.12323805, -2010.49422654)
 
 
-@converts("sklearn", "_BinaryGaussianProcessClassifierLaplace", "latent")
-def _latent(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    k = process_kernel(g, model.kernel_, x.matrix("float64"), np.asarray(model.X_train_, "float64"))
-    mean = k @ np.asarray(model.y_train_ - model.pi_, "float64").reshape(-1, 1)
+@register_converter("sklearn:_BinaryGaussianProcessClassifierLaplace", "_latent")
+def _latent(step: Any, columns: Frame, g: Conversion) -> tuple[Tensor, Tensor]:
+    k = process_kernel(
+        g, step.kernel_, columns.matrix("float64"), np.asarray(step.X_train_, "float64")
+    )
+    mean = k @ np.asarray(step.y_train_ - step.pi_, "float64").reshape(-1, 1)
     return k, mean
 
 
-@converts("sklearn", "_BinaryGaussianProcessClassifierLaplace", "predict_proba")
-def process_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    k, mean = g.call(model, "latent", x)
-    solve = solve_triangular(np.asarray(model.L_), np.diag(np.asarray(model.W_sr_)), lower=True)
+@register_converter("sklearn:_BinaryGaussianProcessClassifierLaplace", "predict_proba")
+def process_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    k, mean = g.call(step, "_latent", columns)
+    solve = solve_triangular(np.asarray(step.L_), np.diag(np.asarray(step.W_sr_)), lower=True)
     v = k @ solve.T
-    variance = _diagonal(g, model.kernel_, x.matrix("float64")) - g.sum(v * v)
+    variance = _diagonal(g, step.kernel_, columns.matrix("float64")) - g.sum(v * v)
     alpha = 1.0 / (variance * 2.0)
     total: Tensor | None = None
     for lam, coef in zip(_LAMBDAS, _COEFS, strict=True):
@@ -367,18 +375,18 @@ def _diagonal(g: Conversion, k: Any, x: Tensor) -> Tensor:
     return g.columns(x, [0]) * 0.0 + float(getattr(k, value) if value else 1.0)
 
 
-@converts("sklearn", "_BinaryGaussianProcessClassifierLaplace", "index")
-def process_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return sign_index(g, g.call(model, "latent", x)[1])
+@register_converter("sklearn:_BinaryGaussianProcessClassifierLaplace", "class_index")
+def process_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return sign_index(g, g.call(step, "_latent", columns)[1])
 
 
-@converts("sklearn", "GaussianProcessClassifier", "predict_proba")
-def process_classifier(g: Conversion, model: Any, x: Frame) -> Any:
-    if model.n_classes_ > 2 and model.multi_class == "one_vs_one":
+@register_converter("sklearn:GaussianProcessClassifier", "predict_proba")
+def process_classifier(step: Any, columns: Frame, g: Conversion) -> Any:
+    if step.n_classes_ > 2 and step.multi_class == "one_vs_one":
         raise g.refuse("multi_class='one_vs_one' gives no probabilities; 'one_vs_rest' does")
-    return g.call(model.base_estimator_, "predict_proba", x, "base_estimator_")
+    return g.call(step.base_estimator_, "predict_proba", columns, "base_estimator_")
 
 
-@converts("sklearn", "GaussianProcessClassifier", "index")
-def process_classifier_index(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model.base_estimator_, "index", x, "base_estimator_")
+@register_converter("sklearn:GaussianProcessClassifier", "class_index")
+def process_classifier_index(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step.base_estimator_, "class_index", columns, "base_estimator_")

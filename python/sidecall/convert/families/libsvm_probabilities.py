@@ -12,9 +12,11 @@ from typing import Any, cast
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Graph, Tensor
 from ..graph.frame import Frame
-from ..registry import Conversion, converts
+from ..registry import Conversion
 
 _SMALLEST = 1e-7  # libsvm's bound of the probability of a pair
 _MOST_UPDATES = 100
@@ -25,15 +27,15 @@ _UPDATES_OF_PAIR = 3
 _MOST_CLASSES = 40
 
 
-@converts("sklearn", "SVC NuSVC", "predict_proba")
-def svc_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    classes = len(model.classes_)
+@register_converter("sklearn:SVC NuSVC", "predict_proba")
+def svc_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    classes = len(step.classes_)
     if classes > _MOST_CLASSES:
         raise g.refuse(
             f"libsvm couples the probabilities of all pairs of {classes} classes; at most "
             f"{_MOST_CLASSES} are supported, and CalibratedClassifierCV supports more"
         )
-    first = _pairs(g, model, x)
+    first = _pairs(g, step, columns)
     one = [[first] * classes for _ in range(classes)]
     place = 0
     for i in range(classes):
@@ -56,7 +58,7 @@ def svc_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
 def _pairs(g: Conversion, model: Any, x: Frame) -> Tensor:
     """For each pair of classes the probability of the first one, [N, pairs]."""
     slope, offset = (np.asarray(v, "float64").reshape(1, -1) for v in (model._probA, model._probB))
-    score = g.call(model, "pairs", x) * slope + offset
+    score = g.call(model, "_pairs", x) * slope + offset
     power = g.exp(-g.abs(score))
     p = g.where(score >= 0.0, power, 1.0) / (power + 1.0)
     return g.minimum(g.maximum(p, _SMALLEST), 1.0 - _SMALLEST)

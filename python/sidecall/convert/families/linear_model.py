@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.one_hot import OneHot
 from ..graph.terms import Terms
-from ..registry import Conversion, converts
+from ..registry import Conversion
 
 REGRESSORS = (
     "LinearRegression Ridge RidgeCV Lasso LassoCV LassoLars LassoLarsCV LassoLarsIC Lars LarsCV "
@@ -107,14 +109,14 @@ def sign_index(g: Conversion, scores: Tensor, strict: bool = True) -> Tensor:
     return g.argmax(scores)
 
 
-@converts("sklearn", REGRESSORS, "predict")
-def regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return affine(g, x, model.coef_, model.intercept_)
+@register_converter(f"sklearn:{REGRESSORS}", "predict")
+def regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return affine(g, columns, step.coef_, step.intercept_)
 
 
-@converts("sklearn", CLASSIFIERS, "decision_function")
-def decision(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return affine(g, x, model.coef_, model.intercept_)
+@register_converter(f"sklearn:{CLASSIFIERS}", "decision_function")
+def decision(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return affine(g, columns, step.coef_, step.intercept_)
 
 
 def _two_sided(model: Any) -> bool:
@@ -126,41 +128,43 @@ def _two_sided(model: Any) -> bool:
     return hasattr(model, "predict_proba") and np.shape(model.coef_)[0] == 1
 
 
-@converts("sklearn", CLASSIFIERS, "index")
-def linear_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if _two_sided(model):
-        return g.argmax(sides(g, x, model.coef_, model.intercept_))
-    binarizer = getattr(model, "_label_binarizer", None)
-    scores = g.call(model, "decision_function", x)
+@register_converter(f"sklearn:{CLASSIFIERS}", "class_index")
+def linear_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if _two_sided(step):
+        return g.argmax(sides(g, columns, step.coef_, step.intercept_))
+    binarizer = getattr(step, "_label_binarizer", None)
+    scores = g.call(step, "decision_function", columns)
     if binarizer is not None and binarizer.y_type_.startswith("multilabel"):
         return g.cast(scores > 0.0, "int64")
     return sign_index(g, scores)
 
 
-@converts("sklearn", "LogisticRegression LogisticRegressionCV", "predict_proba")
-def logistic(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if _two_sided(model):
-        return g.sigmoid(sides(g, x, model.coef_, model.intercept_))
-    return g.softmax(g.call(model, "decision_function", x))
+@register_converter("sklearn:LogisticRegression LogisticRegressionCV", "predict_proba")
+def logistic(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if _two_sided(step):
+        return g.sigmoid(sides(g, columns, step.coef_, step.intercept_))
+    return g.softmax(g.call(step, "decision_function", columns))
 
 
-@converts("sklearn", "SGDClassifier", "predict_proba")
-def sgd_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    two = _two_sided(model)
+@register_converter("sklearn:SGDClassifier", "predict_proba")
+def sgd_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    two = _two_sided(step)
     scores = (
-        sides(g, x, model.coef_, model.intercept_) if two else g.call(model, "decision_function", x)
+        sides(g, columns, step.coef_, step.intercept_)
+        if two
+        else g.call(step, "decision_function", columns)
     )
     p = (
         g.sigmoid(scores)
-        if model.loss == "log_loss"
+        if step.loss == "log_loss"
         else (g.minimum(g.maximum(scores, -1.0), 1.0) + 1.0) / 2.0
     )
-    return p if two else normalized(g, p, len(model.classes_))
+    return p if two else normalized(g, p, len(step.classes_))
 
 
-@converts("sklearn", "PoissonRegressor GammaRegressor TweedieRegressor", "predict")
-def generalized(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return inverse_link(g, model._base_loss.link, affine(g, x, model.coef_, model.intercept_))
+@register_converter("sklearn:PoissonRegressor GammaRegressor TweedieRegressor", "predict")
+def generalized(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return inverse_link(g, step._base_loss.link, affine(g, columns, step.coef_, step.intercept_))
 
 
 def inverse_link(g: Conversion, link: Any, raw: Tensor) -> Tensor:
@@ -174,40 +178,40 @@ def inverse_link(g: Conversion, link: Any, raw: Tensor) -> Tensor:
     raise g.refuse(f"the link {name} is not supported")
 
 
-@converts("sklearn", "RANSACRegressor", "predict")
-def ransac(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.predict(model.estimator_, x, "estimator_")
+@register_converter("sklearn:RANSACRegressor", "predict")
+def ransac(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return g.predict(step.estimator_, columns, "estimator_")
 
 
-@converts("sklearn", "SGDOneClassSVM", "decision_function")
-def one_class(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return affine(g, x, model.coef_, -np.asarray(model.offset_))
+@register_converter("sklearn:SGDOneClassSVM", "decision_function")
+def one_class(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return affine(g, columns, step.coef_, -np.asarray(step.offset_))
 
 
-@converts("sklearn", "DummyClassifier", "predict_proba")
-def dummy_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if model.strategy not in ("prior", "most_frequent", "constant"):
+@register_converter("sklearn:DummyClassifier", "predict_proba")
+def dummy_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if step.strategy not in ("prior", "most_frequent", "constant"):
         raise g.refuse(
-            f"strategy '{model.strategy}' draws at random; use 'prior', 'most_frequent' or "
+            f"strategy '{step.strategy}' draws at random; use 'prior', 'most_frequent' or "
             "'constant'"
         )
-    if model.n_outputs_ > 1:
+    if step.n_outputs_ > 1:
         raise g.refuse("several outputs are not supported by this converter")
-    row = model.predict_proba(np.zeros((1, 1)))
-    return _rows(g, x, row)
+    row = step.predict_proba(np.zeros((1, 1)))
+    return _rows(g, columns, row)
 
 
-@converts("sklearn", "DummyClassifier", "index")
-def dummy_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    g.call(model, "predict_proba", x)
-    label = model.predict(np.zeros((1, 1)))[0]
-    index = int(np.flatnonzero(model.classes_ == label)[0])
-    return g.op("Expand", g.const([index]), g.rows_of(x.parts[0]), dtype="int64")
+@register_converter("sklearn:DummyClassifier", "class_index")
+def dummy_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    g.call(step, "predict_proba", columns)
+    label = step.predict(np.zeros((1, 1)))[0]
+    index = int(np.flatnonzero(step.classes_ == label)[0])
+    return g.op("Expand", g.const([index]), g.rows_of(columns.parts[0]), dtype="int64")
 
 
-@converts("sklearn", "DummyRegressor", "predict")
-def dummy_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return _rows(g, x, np.atleast_2d(model.constant_))
+@register_converter("sklearn:DummyRegressor", "predict")
+def dummy_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return _rows(g, columns, np.atleast_2d(step.constant_))
 
 
 def _rows(g: Conversion, x: Frame, row: np.ndarray) -> Tensor:

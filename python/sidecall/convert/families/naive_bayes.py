@@ -6,38 +6,42 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.numeric import row_sum
-from ..registry import Conversion, converts
+from ..registry import Conversion
 from .kernels import manhattan, squared_distances
 from .linear_model import affine, sides
 
 NAIVE = "GaussianNB BernoulliNB MultinomialNB ComplementNB CategoricalNB"
 
 
-@converts("sklearn", NAIVE, "joint")
-def joint(g: Conversion, model: Any, x: Frame) -> Any:
+@register_converter(f"sklearn:{NAIVE}", "_joint")
+def joint(step: Any, columns: Frame, g: Conversion) -> Any:
     """Log-likelihood of each class, without the terms that all classes share.
 
     Computes in double, because the terms are large and cancel each other.
     """
-    y = x.matrix("float64")
-    name = type(model).__name__
+    y = columns.matrix("float64")
+    name = type(step).__name__
     if name == "GaussianNB":
-        return _gaussian(g, model, x)
+        return _gaussian(g, step, columns)
     if name == "CategoricalNB":
-        return _categorical(g, model, x)
-    logs = np.asarray(model.feature_log_prob_, "float64")
+        return _categorical(g, step, columns)
+    logs = np.asarray(step.feature_log_prob_, "float64")
     if name == "BernoulliNB":
-        if model.binarize is not None:
-            y = g.cast(y > g.snap(np.full((1, x.width), model.binarize), x.singles), "float64")
+        if step.binarize is not None:
+            y = g.cast(
+                y > g.snap(np.full((1, columns.width), step.binarize), columns.singles), "float64"
+            )
         negative = np.log(1.0 - np.exp(logs))
-        bias = np.asarray(model.class_log_prior_) + negative.sum(axis=1)
+        bias = np.asarray(step.class_log_prior_) + negative.sum(axis=1)
         return (y @ (logs - negative).T) + bias.reshape(1, -1)
-    if name == "ComplementNB" and len(model.classes_) > 1:
+    if name == "ComplementNB" and len(step.classes_) > 1:
         return y @ logs.T
-    return (y @ logs.T) + np.asarray(model.class_log_prior_).reshape(1, -1)
+    return (y @ logs.T) + np.asarray(step.class_log_prior_).reshape(1, -1)
 
 
 def _is_single(g: Conversion, x: Frame, fitted: Any) -> bool:
@@ -84,9 +88,9 @@ def _categorical(g: Conversion, model: Any, x: Frame) -> Tensor:
     return result
 
 
-@converts("sklearn", NAIVE, "predict_proba")
-def naive_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.cast(shares(g, g.call(model, "joint", x)), g.real)
+@register_converter(f"sklearn:{NAIVE}", "predict_proba")
+def naive_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return g.cast(shares(g, g.call(step, "_joint", columns)), g.real)
 
 
 def shares(g: Conversion, logs: Tensor) -> Tensor:
@@ -98,51 +102,51 @@ def shares(g: Conversion, logs: Tensor) -> Tensor:
     return g.exp(logs - g.logsumexp(logs))
 
 
-@converts("sklearn", NAIVE, "index")
-def naive_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.argmax(g.call(model, "joint", x))
+@register_converter(f"sklearn:{NAIVE}", "class_index")
+def naive_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return g.argmax(g.call(step, "_joint", columns))
 
 
 # Discriminant analysis.
 
 
-@converts("sklearn", "LinearDiscriminantAnalysis", "decision_function")
-def linear_discriminant(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return affine(g, x, model.coef_, model.intercept_)
+@register_converter("sklearn:LinearDiscriminantAnalysis", "decision_function")
+def linear_discriminant(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return affine(g, columns, step.coef_, step.intercept_)
 
 
-@converts("sklearn", "LinearDiscriminantAnalysis", "predict_proba")
-def linear_discriminant_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if len(model.classes_) == 2:
-        return g.sigmoid(sides(g, x, model.coef_, model.intercept_))
-    return g.softmax(g.call(model, "decision_function", x))
+@register_converter("sklearn:LinearDiscriminantAnalysis", "predict_proba")
+def linear_discriminant_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if len(step.classes_) == 2:
+        return g.sigmoid(sides(g, columns, step.coef_, step.intercept_))
+    return g.softmax(g.call(step, "decision_function", columns))
 
 
-@converts("sklearn", "LinearDiscriminantAnalysis", "index")
-def linear_discriminant_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if len(model.classes_) == 2:
-        return g.argmax(sides(g, x, model.coef_, model.intercept_))
-    return g.argmax(g.call(model, "decision_function", x))
+@register_converter("sklearn:LinearDiscriminantAnalysis", "class_index")
+def linear_discriminant_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if len(step.classes_) == 2:
+        return g.argmax(sides(g, columns, step.coef_, step.intercept_))
+    return g.argmax(g.call(step, "decision_function", columns))
 
 
-@converts("sklearn", "LinearDiscriminantAnalysis", "transform")
-def linear_discriminant_transform(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if model.solver == "lsqr":
+@register_converter("sklearn:LinearDiscriminantAnalysis", "transform")
+def linear_discriminant_transform(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if step.solver == "lsqr":
         raise g.refuse("transform is not available with solver='lsqr'")
-    y = x.matrix()
-    if model.solver == "svd":
-        y = y - np.asarray(model.xbar_).reshape(1, -1)
-    return g.columns(y @ np.asarray(model.scalings_, "float64"), range(model._max_components))
+    y = columns.matrix()
+    if step.solver == "svd":
+        y = y - np.asarray(step.xbar_).reshape(1, -1)
+    return g.columns(y @ np.asarray(step.scalings_, "float64"), range(step._max_components))
 
 
-@converts("sklearn", "QuadraticDiscriminantAnalysis", "all_scores")
-def quadratic_scores(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:QuadraticDiscriminantAnalysis", "_all_scores")
+def quadratic_scores(step: Any, columns: Frame, g: Conversion) -> Tensor:
     """Computes in double. If the model computes in float32, squares overflow as they do there."""
-    y = x.matrix("float64")
-    is_single = _is_single(g, x, model.means_)
+    y = columns.matrix("float64")
+    is_single = _is_single(g, columns, step.means_)
     terms = []
     for rotation, scaling, mean, prior in zip(
-        model.rotations_, model.scalings_, model.means_, model.priors_, strict=True
+        step.rotations_, step.scalings_, step.means_, step.priors_, strict=True
     ):
         z = (y - np.asarray(mean).reshape(1, -1)) @ (rotation * scaling**-0.5)
         squares = g.sum(z * z)
@@ -152,64 +156,64 @@ def quadratic_scores(g: Conversion, model: Any, x: Frame) -> Tensor:
     return g.concat(terms)
 
 
-@converts("sklearn", "QuadraticDiscriminantAnalysis NearestCentroid", "decision_function")
-def quadratic_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
-    scores = g.call(model, "all_scores", x)
-    if len(model.classes_) == 2:
+@register_converter("sklearn:QuadraticDiscriminantAnalysis NearestCentroid", "decision_function")
+def quadratic_decision(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    scores = g.call(step, "_all_scores", columns)
+    if len(step.classes_) == 2:
         scores = g.columns(scores, [1]) - g.columns(scores, [0])
     return g.cast(scores, g.real)
 
 
-@converts("sklearn", "QuadraticDiscriminantAnalysis NearestCentroid", "predict_proba")
-def quadratic_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.cast(g.softmax(g.call(model, "all_scores", x)), g.real)
+@register_converter("sklearn:QuadraticDiscriminantAnalysis NearestCentroid", "predict_proba")
+def quadratic_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return g.cast(g.softmax(g.call(step, "_all_scores", columns)), g.real)
 
 
-@converts("sklearn", "QuadraticDiscriminantAnalysis", "index")
-def quadratic_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.argmax(g.call(model, "all_scores", x))
+@register_converter("sklearn:QuadraticDiscriminantAnalysis", "class_index")
+def quadratic_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return g.argmax(g.call(step, "_all_scores", columns))
 
 
-@converts("sklearn", "NearestCentroid", "all_scores")
-def centroid_scores(g: Conversion, model: Any, x: Frame) -> Any:
-    if model.metric not in ("euclidean", "l2"):
+@register_converter("sklearn:NearestCentroid", "_all_scores")
+def centroid_scores(step: Any, columns: Frame, g: Conversion) -> Any:
+    if step.metric not in ("euclidean", "l2"):
         raise g.refuse("decision values exist for the Euclidean metric only")
-    deviation = np.asarray(model.within_class_std_dev_, "float64")
+    deviation = np.asarray(step.within_class_std_dev_, "float64")
     scale = np.where(deviation == 0.0, 1.0, deviation)
-    y = x.matrix("float64") / g.const(scale.reshape(1, -1), "float64")
+    y = columns.matrix("float64") / g.const(scale.reshape(1, -1), "float64")
     # scikit-learn takes the root and then squares it. The graph must repeat this: where all
     # distances are very large, the rounding error of the root decides which class is nearest.
-    d = g.sqrt(squared_distances(g, y, np.asarray(model.centroids_) / scale))
-    return -(d * d - 2.0 * np.log(np.asarray(model.class_prior_, "float64")).reshape(1, -1))
+    d = g.sqrt(squared_distances(g, y, np.asarray(step.centroids_) / scale))
+    return -(d * d - 2.0 * np.log(np.asarray(step.class_prior_, "float64")).reshape(1, -1))
 
 
-@converts("sklearn", "NearestCentroid", "index")
-def centroid_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if np.isclose(model.class_prior_, 1.0 / len(model.classes_)).all():
-        y = x.matrix("float64")
-        is_square = model.metric in ("euclidean", "l2")
-        return g.argmin((squared_distances if is_square else manhattan)(g, y, model.centroids_))
-    return g.argmax(g.call(model, "all_scores", x))
+@register_converter("sklearn:NearestCentroid", "class_index")
+def centroid_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if np.isclose(step.class_prior_, 1.0 / len(step.classes_)).all():
+        y = columns.matrix("float64")
+        is_square = step.metric in ("euclidean", "l2")
+        return g.argmin((squared_distances if is_square else manhattan)(g, y, step.centroids_))
+    return g.argmax(g.call(step, "_all_scores", columns))
 
 
 # Mixtures.
 
 
-@converts("sklearn", "GaussianMixture BayesianGaussianMixture", "weighted")
-def weighted_log(g: Conversion, model: Any, x: Frame) -> Any:
+@register_converter("sklearn:GaussianMixture BayesianGaussianMixture", "_weighted")
+def weighted_log(step: Any, columns: Frame, g: Conversion) -> Any:
     """The log density of each component plus the logarithm of its weight, [N, components]."""
-    y = x.matrix() if g.steps is not None else x.matrix("float64")
-    means = np.asarray(model.means_)
+    y = columns.matrix() if g.steps is not None else columns.matrix("float64")
+    means = np.asarray(step.means_)
     components, features = means.shape
-    log_prob = _mixture_squares(g, model, y, means)
-    roots = _cholesky(model, components, features)
+    log_prob = _mixture_squares(g, step, y, means)
+    roots = _cholesky(step, components, features)
     determinants = np.array([np.sum(np.log(np.diag(f))) for f in roots]).reshape(1, -1)
     result = (log_prob + float(features * np.log(2.0 * np.pi))) * -0.5 + determinants
-    if type(model).__name__ == "BayesianGaussianMixture":
+    if type(step).__name__ == "BayesianGaussianMixture":
         zero = means[:1].astype("float64")
         plain = np.asarray(_log_gaussian(roots, means.astype("float64"), zero))
-        result = result + (np.asarray(model._estimate_log_prob(zero))[0] - plain).reshape(1, -1)
-    return result + np.asarray(model._estimate_log_weights(), "float64").reshape(1, -1)
+        result = result + (np.asarray(step._estimate_log_prob(zero))[0] - plain).reshape(1, -1)
+    return result + np.asarray(step._estimate_log_weights(), "float64").reshape(1, -1)
 
 
 def _mixture_squares(g: Conversion, model: Any, y: Tensor, means: np.ndarray) -> Any:
@@ -259,22 +263,22 @@ def _cholesky(model: Any, components: int, features: int) -> list[np.ndarray]:
     return [np.eye(features) * r for r in roots]
 
 
-@converts("sklearn", "GaussianMixture BayesianGaussianMixture", "predict_proba")
-def mixture_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.cast(shares(g, g.call(model, "weighted", x)), g.real)
+@register_converter("sklearn:GaussianMixture BayesianGaussianMixture", "predict_proba")
+def mixture_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return g.cast(shares(g, g.call(step, "_weighted", columns)), g.real)
 
 
-@converts("sklearn", "GaussianMixture BayesianGaussianMixture", "index")
-def mixture_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.argmax(g.call(model, "weighted", x))
+@register_converter("sklearn:GaussianMixture BayesianGaussianMixture", "class_index")
+def mixture_index(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return g.argmax(g.call(step, "_weighted", columns))
 
 
 # Covariances.
 
 
-@converts("sklearn", "EllipticEnvelope", "decision_function")
-def envelope(g: Conversion, model: Any, x: Frame) -> Tensor:
-    d = x.matrix("float64") - np.asarray(model.location_).reshape(1, -1)
-    distance = g.sum((d @ np.asarray(model.get_precision(), "float64")) * d)
+@register_converter("sklearn:EllipticEnvelope", "decision_function")
+def envelope(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    d = columns.matrix("float64") - np.asarray(step.location_).reshape(1, -1)
+    distance = g.sum((d @ np.asarray(step.get_precision(), "float64")) * d)
     # scikit-learn takes the root of the distance and squares it again; the graph leaves out both.
-    return g.cast(-distance - float(model.offset_), g.real)
+    return g.cast(-distance - float(step.offset_), g.real)

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.nearest import (
@@ -15,7 +17,7 @@ from ..graph.nearest import (
     ranks_in_tree,
     reduced_distances,
 )
-from ..registry import Conversion, converts
+from ..registry import Conversion
 from .kernels import expanded_squares, kernel, squared_distances
 
 _METRICS = "euclidean, manhattan, chebyshev or minkowski"
@@ -115,41 +117,41 @@ def _targets(model: Any) -> np.ndarray:
     return y.reshape(len(y), -1)
 
 
-@converts("sklearn", "KNeighborsClassifier", "predict_proba")
-def neighbours_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if isinstance(model.classes_, list):
+@register_converter("sklearn:KNeighborsClassifier", "predict_proba")
+def neighbours_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if isinstance(step.classes_, list):
         raise g.refuse(
             "several outputs are not supported; use this class inside MultiOutputClassifier"
         )
-    near, place = _nearest(g, model, x)
-    weights = _weights(g, model, near)
-    labels = g.gather(g.const(np.asarray(model._y).astype("int64")), place)
-    classes = g.const(np.arange(len(model.classes_)).reshape(1, 1, -1))
+    near, place = _nearest(g, step, columns)
+    weights = _weights(g, step, near)
+    labels = g.gather(g.const(np.asarray(step._y).astype("int64")), place)
+    classes = g.const(np.arange(len(step.classes_)).reshape(1, 1, -1))
     votes = g.cast(g.op("Unsqueeze", labels, g.const([2])).equals(classes), "float64")
     if weights is None:
         result = g.mean(votes, axis=1, keep=False)
     else:
         total = g.sum(votes * g.op("Unsqueeze", weights, g.const([2])), axis=1, keep=False)
         result = total / g.sum(total)
-    result.width = len(model.classes_)
+    result.width = len(step.classes_)
     result = g.cast(result, g.real)
-    result.width = len(model.classes_)
+    result.width = len(step.classes_)
     return result
 
 
-@converts("sklearn", "KNeighborsRegressor", "predict")
-def neighbours_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    near, place = _nearest(g, model, x)
-    weights = _weights(g, model, near)
-    targets = _targets(model).astype("float64")
-    columns = []
+@register_converter("sklearn:KNeighborsRegressor", "predict")
+def neighbours_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    near, place = _nearest(g, step, columns)
+    weights = _weights(g, step, near)
+    targets = _targets(step).astype("float64")
+    parts = []
     for k in range(targets.shape[1]):
         picked = g.gather(g.const(targets[:, k], "float64"), place)
         if weights is None:
-            columns.append(g.mean(picked))
+            parts.append(g.mean(picked))
         else:
-            columns.append(g.sum(picked * weights) / g.sum(weights))
-    return g.cast(g.concat(columns), g.real)
+            parts.append(g.sum(picked * weights) / g.sum(weights))
+    return g.cast(g.concat(parts), g.real)
 
 
 def _within(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
@@ -167,30 +169,30 @@ def _within(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
     return weights, g.sum(inside) > 0.0
 
 
-@converts("sklearn", "RadiusNeighborsRegressor", "predict")
-def radius_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    weights, some = _within(g, model, x)
+@register_converter("sklearn:RadiusNeighborsRegressor", "predict")
+def radius_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    weights, some = _within(g, step, columns)
     total = g.sum(weights)
-    mean = (weights @ _targets(model).astype("float64")) / g.where(some, total, 1.0)
+    mean = (weights @ _targets(step).astype("float64")) / g.where(some, total, 1.0)
     return g.cast(g.where(some, mean, float("nan")), g.real)
 
 
-@converts("sklearn", "RadiusNeighborsClassifier", "predict_proba")
-def radius_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if isinstance(model.classes_, list):
+@register_converter("sklearn:RadiusNeighborsClassifier", "predict_proba")
+def radius_probabilities(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if isinstance(step.classes_, list):
         raise g.refuse(
             "several outputs are not supported; use this class inside MultiOutputClassifier"
         )
-    if model.outlier_label_ is None:
+    if step.outlier_label_ is None:
         raise g.refuse(
             "without an outlier_label it raises an error for rows without neighbours, which a graph cannot do"
         )
-    classes = len(model.classes_)
-    weights, some = _within(g, model, x)
-    table = np.zeros((len(model._y), classes))
-    table[np.arange(len(model._y)), np.asarray(model._y).astype(int)] = 1.0
+    classes = len(step.classes_)
+    weights, some = _within(g, step, columns)
+    table = np.zeros((len(step._y), classes))
+    table[np.arange(len(step._y)), np.asarray(step._y).astype(int)] = 1.0
     votes = weights @ table
-    alone = (np.asarray(model.classes_) == model.outlier_label_[0]).astype("float64").reshape(1, -1)
+    alone = (np.asarray(step.classes_) == step.outlier_label_[0]).astype("float64").reshape(1, -1)
     if not alone.any():
         raise g.refuse("its outlier_label is not one of its classes")
     votes = g.where(some, votes, g.const(alone, "float64"))
@@ -198,69 +200,69 @@ def radius_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     return g.cast(votes / g.where(total.equals(0.0), 1.0, total), g.real)
 
 
-@converts("sklearn", "LocalOutlierFactor", "score_samples")
-def outlier_factor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if not model.novelty:
+@register_converter("sklearn:LocalOutlierFactor", "score_samples")
+def outlier_factor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if not step.novelty:
         raise g.refuse("without novelty=True it cannot answer for new rows")
-    near, place = nearest_rows(g, model, x.matrix("float64"), int(model.n_neighbors_))
-    reach = np.asarray(model._distances_fit_X_)[:, model.n_neighbors_ - 1]
+    near, place = nearest_rows(g, step, columns.matrix("float64"), int(step.n_neighbors_))
+    reach = np.asarray(step._distances_fit_X_)[:, step.n_neighbors_ - 1]
     reached = g.maximum(near, g.gather(g.const(reach, "float64"), place))
     density = 1.0 / (g.mean(reached) + 1e-10)
-    ratios = g.gather(g.const(np.asarray(model._lrd), "float64"), place) / density
-    ratios.width = int(model.n_neighbors_)
+    ratios = g.gather(g.const(np.asarray(step._lrd), "float64"), place) / density
+    ratios.width = int(step.n_neighbors_)
     return g.cast(-g.mean(ratios), g.real)
 
 
-@converts("sklearn", "LocalOutlierFactor", "decision_function")
-def outlier_decision(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "score_samples", x) - float(model.offset_)
+@register_converter("sklearn:LocalOutlierFactor", "decision_function")
+def outlier_decision(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "score_samples", columns) - float(step.offset_)
 
 
-@converts("sklearn", "KNeighborsTransformer", "transform")
-def neighbours_graph(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:KNeighborsTransformer", "transform")
+def neighbours_graph(step: Any, columns: Frame, g: Conversion) -> Tensor:
     """One column per fitted row, zero for all except the nearest fitted rows."""
-    fitted = model._fit_X
+    fitted = step._fit_X
     # If distances are requested, scikit-learn searches for one more neighbour, because a fitted row
     # is its own nearest neighbour.
-    k = int(model.n_neighbors) + int(model.mode == "distance")
-    d = distances(g, model, x.matrix("float64"))
+    k = int(step.n_neighbors) + int(step.mode == "distance")
+    d = distances(g, step, columns.matrix("float64"))
     near, _ = g.topk(d, k)
     inside = d <= g.columns(near, [k - 1])
-    result = g.where(inside, d, 0.0) if model.mode == "distance" else g.cast(inside, "float64")
+    result = g.where(inside, d, 0.0) if step.mode == "distance" else g.cast(inside, "float64")
     result.width = fitted.shape[0]
     return g.cast(result, g.real)
 
 
-@converts("sklearn", "RadiusNeighborsTransformer", "transform")
-def radius_graph(g: Conversion, model: Any, x: Frame) -> Tensor:
-    d = distances(g, model, x.matrix("float64"))
-    inside = d <= float(model.radius)
-    result = g.where(inside, d, 0.0) if model.mode == "distance" else g.cast(inside, "float64")
-    result.width = model._fit_X.shape[0]
+@register_converter("sklearn:RadiusNeighborsTransformer", "transform")
+def radius_graph(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    d = distances(g, step, columns.matrix("float64"))
+    inside = d <= float(step.radius)
+    result = g.where(inside, d, 0.0) if step.mode == "distance" else g.cast(inside, "float64")
+    result.width = step._fit_X.shape[0]
     return g.cast(result, g.real)
 
 
-@converts("sklearn", "LabelPropagation LabelSpreading", "predict_proba")
-def propagation(g: Conversion, model: Any, x: Frame) -> Tensor:
-    labels = np.asarray(model.label_distributions_, "float64")
-    y = x.matrix("float64")
-    if model.kernel == "rbf":
-        votes = kernel(g, "rbf", y, model.X_, model.gamma, 0, 1) @ labels
-    elif model.kernel == "knn":
-        d = g.sqrt(squared_distances(g, y, model.X_))
-        near, _ = g.topk(d, int(model.n_neighbors))
-        votes = g.cast(d <= g.columns(near, [int(model.n_neighbors) - 1]), "float64") @ labels
+@register_converter("sklearn:LabelPropagation LabelSpreading", "predict_proba")
+def propagation(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    labels = np.asarray(step.label_distributions_, "float64")
+    y = columns.matrix("float64")
+    if step.kernel == "rbf":
+        votes = kernel(g, "rbf", y, step.X_, step.gamma, 0, 1) @ labels
+    elif step.kernel == "knn":
+        d = g.sqrt(squared_distances(g, y, step.X_))
+        near, _ = g.topk(d, int(step.n_neighbors))
+        votes = g.cast(d <= g.columns(near, [int(step.n_neighbors) - 1]), "float64") @ labels
     else:
         raise g.refuse("its kernel is a Python function")
     return g.cast(votes / g.sum(votes), g.real)
 
 
-@converts("sklearn", "Isomap", "transform")
-def isomap(g: Conversion, model: Any, x: Frame) -> Any:
-    if model.n_neighbors is None:
+@register_converter("sklearn:Isomap", "transform")
+def isomap(step: Any, columns: Frame, g: Conversion) -> Any:
+    if step.n_neighbors is None:
         raise g.refuse("neighbours by radius are not supported")
-    near, place = nearest_rows(g, model.nbrs_, x.matrix("float64"), int(model.n_neighbors))
-    paths = g.gather(g.const(np.asarray(model.dist_matrix_), "float64"), place)
+    near, place = nearest_rows(g, step.nbrs_, columns.matrix("float64"), int(step.n_neighbors))
+    paths = g.gather(g.const(np.asarray(step.dist_matrix_), "float64"), place)
     shortest = g.min(paths + g.op("Unsqueeze", near, g.const([2])), axis=1, keep=False)
-    shortest.width = len(model.dist_matrix_)
-    return g.call(model.kernel_pca_, "transform", shortest * shortest * -0.5, "kernel_pca_")
+    shortest.width = len(step.dist_matrix_)
+    return g.call(step.kernel_pca_, "transform", shortest * shortest * -0.5, "kernel_pca_")

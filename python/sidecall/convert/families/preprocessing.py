@@ -10,6 +10,8 @@ import numpy as np
 import sklearn
 from sklearn.utils.fixes import parse_version
 
+from sidecall.converters import register_converter
+
 from ..checks import Range
 from ..graph.builder import Tensor
 from ..graph.column_function import Recorded, record
@@ -17,7 +19,7 @@ from ..graph.frame import Frame
 from ..graph.numeric import expm1, index_of, interpolate, log1p, normal_ppf, number_above
 from ..graph.splits import needs_splits, split_at
 from ..ranges import range_behind
-from ..registry import Conversion, converts
+from ..registry import Conversion
 
 
 def scaled(g: Conversion, x: Frame, operations: Sequence[tuple[str, Any]]) -> Tensor:
@@ -48,8 +50,8 @@ def _row(values: Any) -> np.ndarray:
     return np.reshape(values, (1, -1))
 
 
-@converts("sklearn", "StandardScaler", "transform")
-def standard(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:StandardScaler", "transform")
+def standard(step: Any, columns: Frame, g: Conversion) -> Tensor:
     # Since version 1.8, scikit-learn rounds mean and scale to the type of the rows before it
     # computes.
     rounds = (
@@ -59,59 +61,58 @@ def standard(g: Conversion, model: Any, x: Frame) -> Tensor:
     )
     mean, scale = (
         None if row is None or not rounds else np.asarray(row, "float32")
-        for row in (model.mean_, model.scale_)
+        for row in (step.mean_, step.scale_)
     )
-    operations = [("Sub", model.mean_ if mean is None else mean)] if model.with_mean else []
+    operations = [("Sub", step.mean_ if mean is None else mean)] if step.with_mean else []
     return scaled(
         g,
-        x,
-        operations
-        + ([("Div", model.scale_ if scale is None else scale)] if model.with_std else []),
+        columns,
+        operations + ([("Div", step.scale_ if scale is None else scale)] if step.with_std else []),
     )
 
 
-@converts("sklearn", "StandardScaler", "inverse_transform")
-def standard_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = x.matrix()
-    if model.with_std:
-        y = y * _row(model.scale_)
-    return y + _row(model.mean_) if model.with_mean else y
+@register_converter("sklearn:StandardScaler", "inverse_transform")
+def standard_inverse(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    y = columns.matrix()
+    if step.with_std:
+        y = y * _row(step.scale_)
+    return y + _row(step.mean_) if step.with_mean else y
 
 
-@converts("sklearn", "RobustScaler", "transform")
-def robust(g: Conversion, model: Any, x: Frame) -> Tensor:
-    operations = [("Sub", model.center_)] if model.with_centering else []
-    return scaled(g, x, operations + ([("Div", model.scale_)] if model.with_scaling else []))
+@register_converter("sklearn:RobustScaler", "transform")
+def robust(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    operations = [("Sub", step.center_)] if step.with_centering else []
+    return scaled(g, columns, operations + ([("Div", step.scale_)] if step.with_scaling else []))
 
 
-@converts("sklearn", "RobustScaler", "inverse_transform")
-def robust_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = x.matrix()
-    if model.with_scaling:
-        y = y * _row(model.scale_)
-    return y + _row(model.center_) if model.with_centering else y
+@register_converter("sklearn:RobustScaler", "inverse_transform")
+def robust_inverse(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    y = columns.matrix()
+    if step.with_scaling:
+        y = y * _row(step.scale_)
+    return y + _row(step.center_) if step.with_centering else y
 
 
-@converts("sklearn", "MinMaxScaler", "transform")
-def min_max(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = scaled(g, x, [("Mul", model.scale_), ("Add", model.min_)])
-    return _clipped(g, y, *model.feature_range) if model.clip else y
+@register_converter("sklearn:MinMaxScaler", "transform")
+def min_max(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    y = scaled(g, columns, [("Mul", step.scale_), ("Add", step.min_)])
+    return _clipped(g, y, *step.feature_range) if step.clip else y
 
 
-@converts("sklearn", "MinMaxScaler", "inverse_transform")
-def min_max_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return (x.matrix() - _row(model.min_)) / _row(model.scale_)
+@register_converter("sklearn:MinMaxScaler", "inverse_transform")
+def min_max_inverse(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return (columns.matrix() - _row(step.min_)) / _row(step.scale_)
 
 
-@converts("sklearn", "MaxAbsScaler", "transform")
-def max_abs(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = scaled(g, x, [("Div", model.scale_)])
-    return _clipped(g, y, -1.0, 1.0) if getattr(model, "clip", False) else y
+@register_converter("sklearn:MaxAbsScaler", "transform")
+def max_abs(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    y = scaled(g, columns, [("Div", step.scale_)])
+    return _clipped(g, y, -1.0, 1.0) if getattr(step, "clip", False) else y
 
 
-@converts("sklearn", "MaxAbsScaler", "inverse_transform")
-def max_abs_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return x.matrix() * _row(model.scale_)
+@register_converter("sklearn:MaxAbsScaler", "inverse_transform")
+def max_abs_inverse(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return columns.matrix() * _row(step.scale_)
 
 
 def _clipped(g: Conversion, x: Tensor, low: Any, high: Any) -> Tensor:
@@ -127,10 +128,10 @@ def _clip(g: Conversion, x: Tensor, low: Any, high: Any) -> Tensor:
     )
 
 
-@converts("sklearn", "Normalizer", "transform")
-def normalizer(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = x.matrix()
-    return y / safe_norm(g, y, model.norm)
+@register_converter("sklearn:Normalizer", "transform")
+def normalizer(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    y = columns.matrix()
+    return y / safe_norm(g, y, step.norm)
 
 
 def safe_norm(g: Conversion, x: Tensor, kind: str) -> Tensor:
@@ -148,36 +149,37 @@ def safe_norm(g: Conversion, x: Tensor, kind: str) -> Tensor:
     return g.where(norm < float(10.0 * np.finfo(norm.dtype).eps), 1.0, norm)
 
 
-@converts("sklearn", "Binarizer", "transform")
-def binarizer(g: Conversion, model: Any, x: Frame) -> Tensor:
-    thresholds = g.snap(np.full((1, x.width), model.threshold), x.singles)
-    rows = x.matrix("float64")
+@register_converter("sklearn:Binarizer", "transform")
+def binarizer(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    thresholds = g.snap(np.full((1, columns.width), step.threshold), columns.singles)
+    rows = columns.matrix("float64")
     if needs_splits(g, rows):
-        columns = [
-            split_at(g, g.columns(rows, [k]), thresholds[0, k : k + 1]) for k in range(x.width)
+        parts = [
+            split_at(g, g.columns(rows, [k]), thresholds[0, k : k + 1])
+            for k in range(columns.width)
         ]
-        return g.cast(g.concat([column > at for column, at in columns]), g.real)
+        return g.cast(g.concat([column > at for column, at in parts]), g.real)
     return g.cast(rows > thresholds, g.real)
 
 
-@converts("sklearn", "PowerTransformer", "transform")
-def power(g: Conversion, model: Any, x: Frame) -> Any:
+@register_converter("sklearn:PowerTransformer", "transform")
+def power(step: Any, columns: Frame, g: Conversion) -> Any:
     """Power transformation.
 
     For float32 rows, scipy takes the logarithm of Yeo-Johnson in float32 and computes the rest in
     the type of `lambdas_`.
     """
     is_single = g.steps is not None and g.real == "float32"
-    y = g.cast(x.matrix(), "float64") if is_single else x.matrix("float64")
-    lambdas = np.asarray(model.lambdas_, "float64").reshape(1, -1)
-    if model.method == "box-cox":
+    y = g.cast(columns.matrix(), "float64") if is_single else columns.matrix("float64")
+    lambdas = np.asarray(step.lambdas_, "float64").reshape(1, -1)
+    if step.method == "box-cox":
         y = power_of(g, g.log(y), lambdas)
     else:
         logs = [log1p(g, g.maximum(part, 0.0)) for part in (y, -y)]
         if is_single:
             logs = [_rounded(g, part) for part in logs]
-        all_single = is_single and np.asarray(model.lambdas_).dtype == np.float32
-        others = np.asarray(2.0 - np.asarray(model.lambdas_), "float64").reshape(
+        all_single = is_single and np.asarray(step.lambdas_).dtype == np.float32
+        others = np.asarray(2.0 - np.asarray(step.lambdas_), "float64").reshape(
             1, -1
         )  # subtract in the type of lambdas_
         positive, negative = (
@@ -185,23 +187,23 @@ def power(g: Conversion, model: Any, x: Frame) -> Any:
             -power_of(g, logs[1], others, all_single),
         )
         y = g.where(y >= 0.0, positive, g.where(g.isnan(y), y, negative))
-    if model.standardize and is_single:
-        return standard(g, model._scaler, Frame(g, [g.cast(y, "float32")]))
-    if model.standardize:
-        scaler = model._scaler
+    if step.standardize and is_single:
+        return standard(step._scaler, Frame(g, [g.cast(y, "float32")]), g)
+    if step.standardize:
+        scaler = step._scaler
         y.range = (
             None
-            if x.range is None
+            if columns.range is None
             else range_behind(
-                _without_scaler(model),
-                x.range,
-                "float32" if set(x.dtypes) == {"float32"} else "float64",
+                _without_scaler(step),
+                columns.range,
+                "float32" if set(columns.dtypes) == {"float32"} else "float64",
             )
         )
         g.check(scaler, g.frame(y))
         y = (y - np.reshape(scaler.mean_, (1, -1))) / np.reshape(scaler.scale_, (1, -1))
-    low = 0.0 if model.method == "box-cox" else -np.inf
-    _record(g, model, x.matrix(None if is_single else "float64"), y, low)
+    low = 0.0 if step.method == "box-cox" else -np.inf
+    _record(g, step, columns.matrix(None if is_single else "float64"), y, low)
     return g.narrow(y)
 
 
@@ -260,13 +262,13 @@ def power_of(g: Conversion, log: Tensor, lambdas: np.ndarray, is_single: bool = 
     return g.where(g.const(zero), log, _rounded(g, exponential / safe))
 
 
-@converts("sklearn", "PowerTransformer", "inverse_transform")
-def power_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = x.matrix("float64")
-    if model.standardize:
-        y = y * np.reshape(model._scaler.scale_, (1, -1)) + np.reshape(model._scaler.mean_, (1, -1))
-    lambdas = np.asarray(model.lambdas_, "float64").reshape(1, -1)
-    if model.method == "box-cox":
+@register_converter("sklearn:PowerTransformer", "inverse_transform")
+def power_inverse(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    y = columns.matrix("float64")
+    if step.standardize:
+        y = y * np.reshape(step._scaler.scale_, (1, -1)) + np.reshape(step._scaler.mean_, (1, -1))
+    lambdas = np.asarray(step.lambdas_, "float64").reshape(1, -1)
+    if step.method == "box-cox":
         return g.cast(g.exp(_log_of(g, y, lambdas)), g.real)
     positive = expm1(g, _log_of(g, g.maximum(y, 0.0), lambdas))
     negative = -expm1(g, _log_of(g, g.maximum(-y, 0.0), 2.0 - lambdas))
@@ -283,8 +285,8 @@ def _log_of(g: Conversion, y: Tensor, lambdas: np.ndarray) -> Tensor:
 _BOUND = 1e-7
 
 
-@converts("sklearn", "QuantileTransformer", "transform")
-def quantile(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:QuantileTransformer", "transform")
+def quantile(step: Any, columns: Frame, g: Conversion) -> Tensor:
     """Maps each column to its quantiles.
 
     For float32 rows, scikit-learn shifts a column by _BOUND in float32, interpolates in double
@@ -292,16 +294,16 @@ def quantile(g: Conversion, model: Any, x: Frame) -> Tensor:
     """
     from scipy import stats
 
-    columns = []
-    normal = model.output_distribution == "normal"
-    references = model.references_
+    parts = []
+    normal = step.output_distribution == "normal"
+    references = step.references_
     real = g.real if g.steps is not None else "float64"
     ends = [
         float(stats.norm.ppf(p)) for p in (_BOUND - np.spacing(1), 1 - (_BOUND - np.spacing(1)))
     ]
-    for k in range(x.width):
-        q = np.asarray(model.quantiles_[:, k], "float64")
-        column = g.cast(x.column(k), real)
+    for k in range(columns.width):
+        q = np.asarray(step.quantiles_[:, k], "float64")
+        column = g.cast(columns.column(k), real)
         c = g.cast(column, "float64")
         y = (
             interpolate(g, c, q, references) - interpolate(g, -c, -q[::-1], -references[::-1])
@@ -316,42 +318,45 @@ def quantile(g: Conversion, model: Any, x: Frame) -> Tensor:
         if normal:
             y = g.cast(_clip(g, normal_ppf(g, g.cast(y, "float64")), *ends), real)
             y = g.where(lower, ends[0], g.where(upper, ends[1], y))
-        columns.append(g.where(g.isnan(column), column, y))
-    result = g.concat(columns)
-    _record(g, model, x.matrix(real), result, -np.inf)
+        parts.append(g.where(g.isnan(column), column, y))
+    result = g.concat(parts)
+    _record(g, step, columns.matrix(real), result, -np.inf)
     return g.narrow(result)
 
 
-@converts("sklearn", "QuantileTransformer", "inverse_transform")
-def quantile_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if model.output_distribution == "normal":
+@register_converter("sklearn:QuantileTransformer", "inverse_transform")
+def quantile_inverse(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if step.output_distribution == "normal":
         raise g.refuse("the inverse of a normal QuantileTransformer is not supported")
-    columns = [
-        interpolate(g, x.column(k), model.references_, model.quantiles_[:, k])
-        for k in range(x.width)
+    parts = [
+        interpolate(g, columns.column(k), step.references_, step.quantiles_[:, k])
+        for k in range(columns.width)
     ]
-    return g.cast(g.concat(columns), g.real)
+    return g.cast(g.concat(parts), g.real)
 
 
-@converts("sklearn", "KBinsDiscretizer", "transform")
-def bins(g: Conversion, model: Any, x: Frame) -> Tensor:
-    columns = []
-    for k, edges in enumerate(model.bin_edges_):
-        column, inner = g.cast(x.column(k), "float64"), g.snap(edges[1:-1], x.singles[k])
+@register_converter("sklearn:KBinsDiscretizer", "transform")
+def bins(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    parts = []
+    for k, edges in enumerate(step.bin_edges_):
+        column, inner = (
+            g.cast(columns.column(k), "float64"),
+            g.snap(edges[1:-1], columns.singles[k]),
+        )
         if needs_splits(g, column):
             index = number_above(g, *split_at(g, column, np.nextafter(inner, -np.inf)))
         else:
             index = index_of(g, column, inner)
-        if model.encode == "ordinal":
+        if step.encode == "ordinal":
             column = g.cast(g.column(index), g.real)
             column.range = Range.of(0.0, float(len(edges)), False, 1)
-            columns.append(column)
+            parts.append(column)
         else:
             # The categories of the encoder are the numbers of the bins, so the number of a value's
             # bin is compared with them directly.
-            categories = np.asarray(model._encoder.categories_[k]).astype(int)
-            columns.append(one_hot(g, index, categories))
-    return g.concat(columns)
+            categories = np.asarray(step._encoder.categories_[k]).astype(int)
+            parts.append(one_hot(g, index, categories))
+    return g.concat(parts)
 
 
 def one_hot(g: Conversion, index: Tensor, values: np.ndarray) -> Tensor:
@@ -363,10 +368,10 @@ def one_hot(g: Conversion, index: Tensor, values: np.ndarray) -> Tensor:
     return result
 
 
-@converts("sklearn", "PolynomialFeatures", "transform")
-def polynomial(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = x.matrix()
-    powers = np.asarray(model.powers_)
+@register_converter("sklearn:PolynomialFeatures", "transform")
+def polynomial(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    y = columns.matrix()
+    powers = np.asarray(step.powers_)
     factors = [np.repeat(np.arange(powers.shape[1]), row) for row in powers]
     degree = max((len(f) for f in factors), default=0)
     # A column of ones is the factor for terms of a lower degree.

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
 from ..graph.numeric import index_of, number_above
@@ -20,24 +22,24 @@ from ..graph.splits import (
     split_column,
     split_numbers,
 )
-from ..registry import Conversion, converts
+from ..registry import Conversion
 
 
-@converts("sklearn", "SplineTransformer", "transform")
-def spline(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if getattr(model, "handle_missing", "error") != "error":
+@register_converter("sklearn:SplineTransformer", "transform")
+def spline(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if getattr(step, "handle_missing", "error") != "error":
         raise g.refuse("handle_missing: only 'error', the default, is supported")
-    if model.extrapolation == "error":
+    if step.extrapolation == "error":
         raise g.refuse(
             "extrapolation='error' raises an error for values outside the knots, "
             "which a graph cannot do"
         )
-    columns = []
-    for k, basis in enumerate(model.bsplines_):
-        value = _column(g, model, basis, g.cast(x.column(k), "float64"), k)
+    parts = []
+    for k, basis in enumerate(step.bsplines_):
+        value = _column(g, step, basis, g.cast(columns.column(k), "float64"), k)
         value.width = basis.c.shape[1]
-        columns.append(value if model.include_bias else g.columns(value, range(value.width - 1)))
-    return g.cast(g.concat(columns), g.real)
+        parts.append(value if step.include_bias else g.columns(value, range(value.width - 1)))
+    return g.cast(g.concat(parts), g.real)
 
 
 def _column(g: Conversion, model: Any, basis: Any, c: Tensor, number: int) -> Tensor:

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Tensor
 from ..graph.frame import Frame
-from ..registry import Conversion, converts
+from ..registry import Conversion
 from .linear_model import product
 
 LINEAR = "RegressionResultsWrapper OLSResults RegressionResults"
@@ -24,17 +26,17 @@ def _linear(g: Conversion, model: Any, x: Frame) -> Tensor:
     return product(g, x, np.asarray(model.params, "float64").reshape(-1, 1))
 
 
-@converts("statsmodels", LINEAR, "predict")
-def least_squares(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return _linear(g, model, x)
+@register_converter(f"statsmodels:{LINEAR}", "predict")
+def least_squares(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return _linear(g, step, columns)
 
 
-@converts("statsmodels", GENERALIZED, "predict")
-def generalized(g: Conversion, model: Any, x: Frame) -> Tensor:
-    raw = _linear(g, model, x)
+@register_converter(f"statsmodels:{GENERALIZED}", "predict")
+def generalized(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    raw = _linear(g, step, columns)
     # Logit of statsmodels.discrete has no family.
-    link = getattr(getattr(model.model, "family", None), "link", None)
-    name = type(link).__name__ if link is not None else type(model.model).__name__
+    link = getattr(getattr(step.model, "family", None), "link", None)
+    name = type(link).__name__ if link is not None else type(step.model).__name__
     if name == "Identity":
         return raw
     if name == "Log":

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ..graph.builder import Tensor
 from ..graph.categories import CategoricalSets
 from ..graph.frame import Frame
 from ..graph.tree_ensemble import Ensemble
 from ..graph.tree_rows import TreeRows
-from ..registry import Conversion, converts
+from ..registry import Conversion
 from .linear_model import inverse_link
 
 TREE_CLASSIFIERS = "DecisionTreeClassifier ExtraTreeClassifier"
@@ -97,12 +99,12 @@ def _members(model: Any) -> list[Any]:
     return list(model.estimators_) if hasattr(model, "estimators_") else [model]
 
 
-@converts("imblearn", "BalancedRandomForestClassifier", "classified")
-@converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "classified")
-def _classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    classes, members = len(model.classes_), _members(model)
+@register_converter("imblearn:BalancedRandomForestClassifier", "_classified")
+@register_converter(f"sklearn:{TREE_CLASSIFIERS} {FORESTS}", "_classified")
+def _classified(step: Any, columns: Frame, g: Conversion) -> tuple[Tensor, Tensor]:
+    classes, members = len(step.classes_), _members(step)
     ensemble = _class_ensemble(members, classes)
-    rows = tree_rows(g, x)
+    rows = tree_rows(g, columns)
     if rows.dtype == "float64" or classes == 1:
         total = ensemble.scores(g, rows)
         index = g.argmax(total)
@@ -115,48 +117,47 @@ def _classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
     return index, total / float(len(members)) if len(members) > 1 else total
 
 
-@converts("imblearn", "BalancedRandomForestClassifier", "predict_proba")
-@converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "predict_proba")
-def tree_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
-    if isinstance(model.classes_, list):
+@register_converter("imblearn:BalancedRandomForestClassifier", "predict_proba")
+@register_converter(f"sklearn:{TREE_CLASSIFIERS} {FORESTS}", "predict_proba")
+def tree_probabilities(step: Any, columns: Frame, g: Conversion) -> Any:
+    if isinstance(step.classes_, list):
         raise g.refuse("probabilities of several outputs are not supported")
-    return g.call(model, "classified", x)[1]
+    return g.call(step, "_classified", columns)[1]
 
 
-@converts("imblearn", "BalancedRandomForestClassifier", "index")
-@converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "index")
-def tree_index(g: Conversion, model: Any, x: Frame) -> Any:
-    if not isinstance(model.classes_, list):
-        return g.call(model, "classified", x)[0]
-    columns = []
-    for k, classes in enumerate(model.classes_):
-        scores = _class_ensemble(_members(model), len(classes), k).scores(g, tree_rows(g, x))
-        columns.append(g.argmax(scores, keep=True))
-    return g.concat(columns)
+@register_converter("imblearn:BalancedRandomForestClassifier", "class_index")
+@register_converter(f"sklearn:{TREE_CLASSIFIERS} {FORESTS}", "class_index")
+def tree_index(step: Any, columns: Frame, g: Conversion) -> Any:
+    if not isinstance(step.classes_, list):
+        return g.call(step, "_classified", columns)[0]
+    parts = []
+    for k, classes in enumerate(step.classes_):
+        scores = _class_ensemble(_members(step), len(classes), k).scores(g, tree_rows(g, columns))
+        parts.append(g.argmax(scores, keep=True))
+    return g.concat(parts)
 
 
-@converts(
-    "sklearn",
-    "DecisionTreeRegressor ExtraTreeRegressor RandomForestRegressor ExtraTreesRegressor",
+@register_converter(
+    "sklearn:DecisionTreeRegressor ExtraTreeRegressor RandomForestRegressor ExtraTreesRegressor",
     "predict",
 )
-def tree_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    members = _members(model)
-    ensemble = rounding(model.n_outputs_)
+def tree_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    members = _members(step)
+    ensemble = rounding(step.n_outputs_)
     for tree in members:
         add_tree(ensemble, tree.tree_, tree.tree_.value[:, :, 0])
-    total = ensemble.scores(g, tree_rows(g, x))
-    return total / float(len(members)) if hasattr(model, "estimators_") else total
+    total = ensemble.scores(g, tree_rows(g, columns))
+    return total / float(len(members)) if hasattr(step, "estimators_") else total
 
 
-@converts("sklearn", "RandomTreesEmbedding", "transform")
-def embedding(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:RandomTreesEmbedding", "transform")
+def embedding(step: Any, columns: Frame, g: Conversion) -> Tensor:
     """One column per leaf of each tree: every leaf is its own target with weight one."""
-    encoder = model.one_hot_encoder_
+    encoder = step.one_hot_encoder_
     total = sum(len(c) for c in encoder.categories_)
     ensemble = rounding(total)
     offset = 0
-    for tree, categories in zip(model.estimators_, encoder.categories_, strict=True):
+    for tree, categories in zip(step.estimators_, encoder.categories_, strict=True):
         nodes = np.asarray(categories, "int64")
         t = tree.tree_
         leaf = t.children_left == -1
@@ -175,22 +176,22 @@ def embedding(g: Conversion, model: Any, x: Frame) -> Tensor:
         raise g.refuse(
             f"{total} leaves are too many for precision float64; at most 512 are supported"
         )
-    return ensemble.scores(g, tree_rows(g, x))
+    return ensemble.scores(g, tree_rows(g, columns))
 
 
-@converts("sklearn", "IsolationForest", "score_samples")
-def isolation(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("sklearn:IsolationForest", "score_samples")
+def isolation(step: Any, columns: Frame, g: Conversion) -> Tensor:
     ensemble = rounding(1)
     lists = (
-        model.estimators_,
-        model.estimators_features_,
-        model._decision_path_lengths,
-        model._average_path_length_per_tree,
+        step.estimators_,
+        step.estimators_features_,
+        step._decision_path_lengths,
+        step._average_path_length_per_tree,
     )
     for tree, features, lengths, averages in zip(*lists, strict=True):
         add_tree(ensemble, tree.tree_, (lengths + averages - 1.0).reshape(-1, 1), features)
-    depth = ensemble.scores(g, tree_rows(g, x))
-    size = float(len(model.estimators_) * _average_path_length(model._max_samples))
+    depth = ensemble.scores(g, tree_rows(g, columns))
+    size = float(len(step.estimators_) * _average_path_length(step._max_samples))
     return -(g.const(2.0) ** (depth / -size)) if size else -(depth * 0.0 + 0.5)
 
 
@@ -206,9 +207,9 @@ def _average_path_length(n: int) -> float:
     return float(2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n)
 
 
-@converts("sklearn", "IsolationForest", "decision_function")
-def isolation_decision(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "score_samples", x) - float(model.offset_)
+@register_converter("sklearn:IsolationForest", "decision_function")
+def isolation_decision(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "score_samples", columns) - float(step.offset_)
 
 
 # Gradient boosting: one regression tree per class and stage.
@@ -242,11 +243,11 @@ def _constant_base(model: Any) -> np.ndarray | None:
     return None
 
 
-@converts("sklearn", "GradientBoostingClassifier GradientBoostingRegressor", "raw")
-def boosted_raw(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if hasattr(model, "classes_") or _constant_base(model) is not None:
-        return _started(g, model).scores(g, tree_rows(g, x))
-    return _boosted(model).scores(g, tree_rows(g, x)) + g.predict(model.init_, x, "init_")
+@register_converter("sklearn:GradientBoostingClassifier GradientBoostingRegressor", "_raw")
+def boosted_raw(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    if hasattr(step, "classes_") or _constant_base(step) is not None:
+        return _started(g, step).scores(g, tree_rows(g, columns))
+    return _boosted(step).scores(g, tree_rows(g, columns)) + g.predict(step.init_, columns, "init_")
 
 
 def _started(g: Conversion, model: Any) -> Ensemble:
@@ -261,14 +262,14 @@ def _started(g: Conversion, model: Any) -> Ensemble:
     return ensemble
 
 
-@converts("sklearn", "GradientBoostingRegressor", "predict")
-def boosted_regressor(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "raw", x)
+@register_converter("sklearn:GradientBoostingRegressor", "predict")
+def boosted_regressor(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "_raw", columns)
 
 
-@converts("sklearn", "GradientBoostingClassifier", "decision_function")
-def boosted_decision(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "raw", x)
+@register_converter("sklearn:GradientBoostingClassifier", "decision_function")
+def boosted_decision(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "_raw", columns)
 
 
 def _classify(
@@ -288,25 +289,29 @@ def _classify(
     )
 
 
-@converts("sklearn", "GradientBoostingClassifier", "classified")
-def boosted_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    name = type(model._loss).__name__
-    ensemble, rows = _started(g, model), tree_rows(g, x)
+@register_converter("sklearn:GradientBoostingClassifier", "_classified")
+def boosted_classified(step: Any, columns: Frame, g: Conversion) -> tuple[Tensor, Tensor]:
+    name = type(step._loss).__name__
+    ensemble, rows = _started(g, step), tree_rows(g, columns)
     if g.real == "float32" and name != "ExponentialLoss":
         return ensemble.classify(
-            g, rows, len(model.classes_), "LOGISTIC" if name == "HalfBinomialLoss" else "SOFTMAX"
+            g, rows, len(step.classes_), "LOGISTIC" if name == "HalfBinomialLoss" else "SOFTMAX"
         )
-    return _classify(g, model._loss, ensemble, rows, zero_is_positive=True)
+    return _classify(g, step._loss, ensemble, rows, zero_is_positive=True)
 
 
-@converts("sklearn", "GradientBoostingClassifier HistGradientBoostingClassifier", "predict_proba")
-def boosted_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "classified", x)[1]
+@register_converter(
+    "sklearn:GradientBoostingClassifier HistGradientBoostingClassifier", "predict_proba"
+)
+def boosted_probabilities(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "_classified", columns)[1]
 
 
-@converts("sklearn", "GradientBoostingClassifier HistGradientBoostingClassifier", "index")
-def boosted_index(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "classified", x)[0]
+@register_converter(
+    "sklearn:GradientBoostingClassifier HistGradientBoostingClassifier", "class_index"
+)
+def boosted_index(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "_classified", columns)[0]
 
 
 # Histogram gradient boosting: raw thresholds, missing values, sets of categories.
@@ -349,27 +354,27 @@ def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, TreeR
     return ensemble, sets.rows()
 
 
-@converts("sklearn", "HistGradientBoostingClassifier HistGradientBoostingRegressor", "raw")
-def hist_raw(g: Conversion, model: Any, x: Frame) -> Tensor:
-    ensemble, rows = _hist_ensemble(g, model, x)
+@register_converter("sklearn:HistGradientBoostingClassifier HistGradientBoostingRegressor", "_raw")
+def hist_raw(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    ensemble, rows = _hist_ensemble(g, step, columns)
     return g.cast(ensemble.scores(g, rows), g.real)
 
 
-@converts("sklearn", "HistGradientBoostingRegressor", "predict")
-def hist_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return inverse_link(g, model._loss.link, g.call(model, "raw", x))
+@register_converter("sklearn:HistGradientBoostingRegressor", "predict")
+def hist_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    return inverse_link(g, step._loss.link, g.call(step, "_raw", columns))
 
 
-@converts("sklearn", "HistGradientBoostingClassifier", "decision_function")
-def hist_decision(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "raw", x)
+@register_converter("sklearn:HistGradientBoostingClassifier", "decision_function")
+def hist_decision(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "_raw", columns)
 
 
-@converts("sklearn", "HistGradientBoostingClassifier", "classified")
-def hist_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    binary = len(model.classes_) == 2
-    ensemble, rows = _hist_ensemble(g, model, x)
+@register_converter("sklearn:HistGradientBoostingClassifier", "_classified")
+def hist_classified(step: Any, columns: Frame, g: Conversion) -> tuple[Tensor, Tensor]:
+    binary = len(step.classes_) == 2
+    ensemble, rows = _hist_ensemble(g, step, columns)
     if rows.dtype == "float32":
         transform = "LOGISTIC" if binary else "SOFTMAX"
-        return ensemble.classify(g, rows, len(model.classes_), transform)
-    return _classify(g, model._loss, ensemble, rows, zero_is_positive=False)
+        return ensemble.classify(g, rows, len(step.classes_), transform)
+    return _classify(g, step._loss, ensemble, rows, zero_is_positive=False)

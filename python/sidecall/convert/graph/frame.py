@@ -22,8 +22,8 @@ class Frame:
     """Tensors [N, width] side by side. Their types stay unchanged until a step asks for a matrix.
 
     `sparse`: scikit-learn holds these columns as a sparse matrix.
-    `names`: the names of the columns; only frames for converters of users have them.
-    This class is what such converters know as sidecall.converters.Columns.
+    `names`: the names of the columns; only the frames that converters get have them.
+    Converters know this class as sidecall.converters.Columns.
     """
 
     def __init__(

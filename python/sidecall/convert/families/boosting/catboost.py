@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ...graph.builder import Tensor
 from ...graph.frame import Frame
 from ...graph.tree_rows import TreeRows
-from ...registry import Conversion, converts
+from ...registry import Conversion
 from ..linear_model import pair
 from ..tree import rounding, tree_rows
 from .catboost_categories import Categories, NumberColumn
@@ -220,23 +222,23 @@ class _Reader:
         return total + self.bias if self.bias.any() else total
 
 
-@converts("catboost", CATBOOST, "raw")
-def catboost_raw(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, str]:
+@register_converter(f"catboost:{CATBOOST}", "_raw")
+def catboost_raw(step: Any, columns: Frame, g: Conversion) -> tuple[Tensor, str]:
     """The sums, [N, outputs], and the loss with which the model was trained."""
-    reader = _Reader(g, model, x)
+    reader = _Reader(g, step, columns)
     return reader.scores(), reader.loss
 
 
-@converts("catboost", "CatBoost CatBoostRanker", "predict")
-def catboost_numbers(g: Conversion, model: Any, x: Frame) -> Tensor:
-    raw: Tensor = g.call(model, "raw", x)[0]
+@register_converter("catboost:CatBoost CatBoostRanker", "predict")
+def catboost_numbers(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    raw: Tensor = g.call(step, "_raw", columns)[0]
     return raw
 
 
-@converts("catboost", "CatBoostRegressor", "predict")
-def catboost_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    raw: Tensor = g.call(model, "raw", x)[0]
-    kind = model._get_default_prediction_type()
+@register_converter("catboost:CatBoostRegressor", "predict")
+def catboost_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    raw: Tensor = g.call(step, "_raw", columns)[0]
+    kind = step._get_default_prediction_type()
     if kind == "RMSEWithUncertainty":  # the mean and the variance
         return g.concat([g.columns(raw, [0]), g.exp(g.columns(raw, [1]) * 2.0)])
     if kind not in ("RawFormulaVal", "Exponent"):
@@ -244,13 +246,13 @@ def catboost_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
     return g.exp(raw) if kind == "Exponent" else raw
 
 
-@converts("catboost", "CatBoostClassifier", "classified")
-def catboost_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+@register_converter("catboost:CatBoostClassifier", "_classified")
+def catboost_classified(step: Any, columns: Frame, g: Conversion) -> tuple[Tensor, Tensor]:
     """Class index and probabilities."""
-    raw, loss = g.call(model, "raw", x)
-    classes = len(model.classes_)
+    raw, loss = g.call(step, "_raw", columns)
+    classes = len(step.classes_)
     if loss in ("Logloss", "CrossEntropy") and raw.width == 1 and classes == 2:
-        share = float(model.get_probability_threshold())
+        share = float(step.get_probability_threshold())
         with np.errstate(divide="ignore"):
             limit = float(np.log(share) - np.log1p(-share)) if share != 0.5 else 0.0
         return g.cast(g.flatten(raw > limit), "int64"), pair(g, g.sigmoid(raw))
@@ -263,11 +265,11 @@ def catboost_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Te
     )
 
 
-@converts("catboost", "CatBoostClassifier", "predict_proba")
-def catboost_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "classified", x)[1]
+@register_converter("catboost:CatBoostClassifier", "predict_proba")
+def catboost_probabilities(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "_classified", columns)[1]
 
 
-@converts("catboost", "CatBoostClassifier", "index")
-def catboost_index(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "classified", x)[0]
+@register_converter("catboost:CatBoostClassifier", "class_index")
+def catboost_index(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "_classified", columns)[0]

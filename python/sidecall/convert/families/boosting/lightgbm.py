@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ...checks import Rule as NumberRule
 from ...graph.builder import Tensor
 from ...graph.categories import CategoricalSets
 from ...graph.frame import Frame, join
 from ...graph.tree_ensemble import Ensemble
 from ...graph.tree_rows import TreeRows
-from ...registry import Conversion, converts
+from ...registry import Conversion
 from ..encoders import lookup
 from ..linear_model import pair, sign_index
 from ..tree import compared
@@ -182,10 +184,10 @@ def _leaf_features(tree: dict[str, Any]) -> set[int]:
     return found
 
 
-@converts("lightgbm", LIGHTGBM, "trees")
-def lightgbm_trees(g: Conversion, model: Any, x: Frame) -> tuple[_Reader, str]:
-    dump = _booster(model).dump_model()
-    return _Reader(g, dump, x, g.examples.get(id(model))), str(dump.get("objective", "custom"))
+@register_converter(f"lightgbm:{LIGHTGBM}", "_trees")
+def lightgbm_trees(step: Any, columns: Frame, g: Conversion) -> tuple[_Reader, str]:
+    dump = _booster(step).dump_model()
+    return _Reader(g, dump, columns, g.examples.get(id(step))), str(dump.get("objective", "custom"))
 
 
 def _booster(model: Any) -> Any:
@@ -197,11 +199,11 @@ def averages(model: Any) -> bool:
     return bool(_booster(model).dump_model(num_iteration=1)["average_output"])
 
 
-@converts("lightgbm", LIGHTGBM, "raw")
-def lightgbm_raw(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, str]:
-    reader, objective = g.call(model, "trees", x)
+@register_converter(f"lightgbm:{LIGHTGBM}", "_raw")
+def lightgbm_raw(step: Any, columns: Frame, g: Conversion) -> tuple[Tensor, str]:
+    reader, objective = g.call(step, "_trees", columns)
     total = reader.scores()
-    if averages(model):
+    if averages(step):
         total = total / float(len(reader.ensemble.trees) // reader.outputs)
     return g.cast(total, g.real), objective
 
@@ -214,9 +216,9 @@ def _option(objective: str, key: str, default: float) -> float:
     return default
 
 
-@converts("lightgbm", "LGBMRegressor LGBMRanker", "predict")
-def lightgbm_regressor(g: Conversion, model: Any, x: Frame) -> Any:
-    raw, objective = g.call(model, "raw", x)
+@register_converter("lightgbm:LGBMRegressor LGBMRanker", "predict")
+def lightgbm_regressor(step: Any, columns: Frame, g: Conversion) -> Any:
+    raw, objective = g.call(step, "_raw", columns)
     name, *options = objective.split()
     if name in (
         "regression",
@@ -237,30 +239,30 @@ def lightgbm_regressor(g: Conversion, model: Any, x: Frame) -> Any:
     raise g.refuse(f"the objective '{name}' is not supported")
 
 
-@converts("lightgbm", "Booster", "predict")
-def lightgbm_booster(g: Conversion, model: Any, x: Frame) -> Any:
+@register_converter("lightgbm:Booster", "predict")
+def lightgbm_booster(step: Any, columns: Frame, g: Conversion) -> Any:
     """A Booster predicts what its objective is about: probabilities, or a number."""
-    objective = g.call(model, "trees", x)[1].split()[0]
+    objective = g.call(step, "_trees", columns)[1].split()[0]
     if objective in ("binary", "multiclass", "multiclassova"):
-        probabilities = _classified(g, model, x)[1]
+        probabilities = _classified(g, step, columns)[1]
         return g.columns(probabilities, [1]) if objective == "binary" else probabilities
-    return lightgbm_regressor(g, model, x)
+    return lightgbm_regressor(step, columns, g)
 
 
-@converts("lightgbm", "LGBMClassifier", "decision_function")
-def lightgbm_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
-    raw: Tensor = g.call(model, "raw", x)[0]
+@register_converter("lightgbm:LGBMClassifier", "decision_function")
+def lightgbm_decision(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    raw: Tensor = g.call(step, "_raw", columns)[0]
     return raw
 
 
-@converts("lightgbm", "LGBMClassifier", "classified")
-def lightgbm_classified(g: Conversion, model: Any, x: Frame) -> Any:
-    return _classified(g, model, x)
+@register_converter("lightgbm:LGBMClassifier", "_classified")
+def lightgbm_classified(step: Any, columns: Frame, g: Conversion) -> Any:
+    return _classified(g, step, columns)
 
 
 def _classified(g: Conversion, model: Any, x: Frame) -> Any:
     """Class index and probabilities."""
-    reader, objective = g.call(model, "trees", x)
+    reader, objective = g.call(model, "_trees", x)
     ensemble, rows = reader.ensemble, reader.rows
     name, classes = objective.split()[0], max(reader.outputs, 2)
     sigmoid = _option(objective, "sigmoid", 1.0)
@@ -272,7 +274,7 @@ def _classified(g: Conversion, model: Any, x: Frame) -> Any:
     if name == "binary" and is_sum:
         scores = g.cast(ensemble.against_zero().scores(g, rows), g.real)
         return g.argmax(scores), g.softmax(scores if sigmoid == 1.0 else scores * sigmoid)
-    raw = g.call(model, "raw", x)[0]
+    raw = g.call(model, "_raw", x)[0]
     if name == "binary":
         return sign_index(g, raw), pair(g, g.sigmoid(raw if sigmoid == 1.0 else raw * sigmoid))
     if name == "multiclass":
@@ -287,11 +289,11 @@ def _classified(g: Conversion, model: Any, x: Frame) -> Any:
     raise g.refuse(f"the objective '{name}' is not supported")
 
 
-@converts("lightgbm", "LGBMClassifier", "predict_proba")
-def lightgbm_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "classified", x)[1]
+@register_converter("lightgbm:LGBMClassifier", "predict_proba")
+def lightgbm_probabilities(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "_classified", columns)[1]
 
 
-@converts("lightgbm", "LGBMClassifier", "index")
-def lightgbm_index(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "classified", x)[0]
+@register_converter("lightgbm:LGBMClassifier", "class_index")
+def lightgbm_index(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "_classified", columns)[0]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sidecall._methods import is_xgboost_booster, missing_number
+from sidecall.converters import register_converter
 
 from ...graph.builder import Tensor
 from ...graph.categories import CategoricalSets
@@ -21,7 +22,7 @@ from ...graph.frame import Frame
 from ...graph.one_hot import OneHot
 from ...graph.tree_ensemble import Ensemble
 from ...graph.tree_rows import TreeRows
-from ...registry import Conversion, converts
+from ...registry import Conversion
 from ..encoders import lookup
 from ..tree import rounded_float32
 
@@ -60,20 +61,20 @@ def _categories(learner: Mapping[str, Any]) -> dict[int, list[Any]]:
     return found
 
 
-@converts("xgboost", f"{XGBOOST} Booster", "trees")
-def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, TreeRows, str]:
-    learner = _saved(model)
+@register_converter(f"xgboost:{XGBOOST} Booster", "_trees")
+def xgboost_trees(step: Any, columns: Frame, g: Conversion) -> tuple[Ensemble, TreeRows, str]:
+    learner = _saved(step)
     booster = learner["gradient_booster"]
     if booster["name"] not in ("gbtree", "dart"):
         raise g.refuse(f"the booster '{booster['name']}' is not supported; use gbtree or dart")
     shares = booster.get("weight_drop")  # of a dart booster: the weight of each tree
     booster = booster.get("gbtree", booster)
-    config = json.loads(_booster(model).save_config())["learner"]
+    config = json.loads(_booster(step).save_config())["learner"]
     if shares is None and config["gradient_booster"]["name"] == "dart":
         raise g.refuse("this version of xgboost writes dart in a form that is not known")
     trees, targets = booster["model"]["trees"], np.asarray(booster["model"]["tree_info"])
     best = learner["attributes"].get("best_iteration")
-    if best is not None and _booster(model) is not model:  # a Booster answers with all trees
+    if best is not None and _booster(step) is not step:  # a Booster answers with all trees
         trees = trees[: booster["model"]["iteration_indptr"][int(best) + 1]]
     base = np.atleast_1d(
         np.array(json.loads(learner["learner_model_param"]["base_score"]), "float64")
@@ -88,8 +89,8 @@ def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, TreeRo
     coded = _categories(learner)
     margin = _margin(g, objective, base)
     starts = np.broadcast_to(margin, (outputs,)).astype("float32")
-    missing = np.float32(_missing(model))
-    x = _coded(g, _stored(g, x, missing, coded), coded)
+    missing = np.float32(_missing(step))
+    x = _coded(g, _stored(g, columns, missing, coded), coded)
     rows = TreeRows.of(
         g, x, lambda frame: rounded_float32(g, frame), dtype="float32", compares="float32"
     )
@@ -237,26 +238,26 @@ def _margin(g: Conversion, objective: str, base: np.ndarray) -> np.ndarray:
     raise g.refuse(f"the objective '{objective}' is not supported")
 
 
-@converts("xgboost", "XGBRegressor XGBRFRegressor XGBRanker", "predict")
-def xgboost_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    ensemble, rows, objective = g.call(model, "trees", x)
+@register_converter("xgboost:XGBRegressor XGBRFRegressor XGBRanker", "predict")
+def xgboost_regressor(step: Any, columns: Frame, g: Conversion) -> Tensor:
+    ensemble, rows, objective = g.call(step, "_trees", columns)
     raw = ensemble.scores(g, rows)
     if objective in ("count:poisson", "reg:gamma", "reg:tweedie"):
         return g.exp(raw)
     return g.sigmoid(raw) if objective in ("reg:logistic", "binary:logistic") else raw
 
 
-@converts("xgboost", "Booster", "predict")
-def xgboost_booster(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("xgboost:Booster", "predict")
+def xgboost_booster(step: Any, columns: Frame, g: Conversion) -> Tensor:
     """A Booster predicts what its objective is about: probabilities, a class, or a number."""
-    if model.attr("missing") is None:
+    if step.attr("missing") is None:
         g.note(
             "it does not hold which number was missing in training, so only NaN is missing; if "
             "another number was, set it with booster.set_attr(missing='-999') and export again"
         )
-    ensemble, rows, objective = g.call(model, "trees", x)
+    ensemble, rows, objective = g.call(step, "_trees", columns)
     if objective not in ("multi:softprob", "multi:softmax"):
-        number: Tensor = xgboost_regressor(g, model, x)
+        number: Tensor = xgboost_regressor(step, columns, g)
         return number
     raw: Tensor = ensemble.scores(g, rows)
     if objective == "multi:softmax":
@@ -264,21 +265,21 @@ def xgboost_booster(g: Conversion, model: Any, x: Frame) -> Tensor:
     return g.softmax(raw)
 
 
-@converts("xgboost", "XGBClassifier XGBRFClassifier", "classified")
-def xgboost_classified(g: Conversion, model: Any, x: Frame) -> Any:
-    ensemble, rows, objective = g.call(model, "trees", x)
+@register_converter("xgboost:XGBClassifier XGBRFClassifier", "_classified")
+def xgboost_classified(step: Any, columns: Frame, g: Conversion) -> Any:
+    ensemble, rows, objective = g.call(step, "_trees", columns)
     if objective == "binary:logistic" and ensemble.targets == 1:
         return ensemble.classify(g, rows, 2, "LOGISTIC")
-    if objective == "multi:softprob" and ensemble.targets == int(model.n_classes_):
+    if objective == "multi:softprob" and ensemble.targets == int(step.n_classes_):
         return ensemble.classify(g, rows, ensemble.targets, "SOFTMAX")
     raise g.refuse(f"the objective '{objective}' is not supported for a classifier")
 
 
-@converts("xgboost", "XGBClassifier XGBRFClassifier", "predict_proba")
-def xgboost_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "classified", x)[1]
+@register_converter("xgboost:XGBClassifier XGBRFClassifier", "predict_proba")
+def xgboost_probabilities(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "_classified", columns)[1]
 
 
-@converts("xgboost", "XGBClassifier XGBRFClassifier", "index")
-def xgboost_index(g: Conversion, model: Any, x: Frame) -> Any:
-    return g.call(model, "classified", x)[0]
+@register_converter("xgboost:XGBClassifier XGBRFClassifier", "class_index")
+def xgboost_index(step: Any, columns: Frame, g: Conversion) -> Any:
+    return g.call(step, "_classified", columns)[0]

@@ -8,30 +8,32 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ...dates import DateType
 from ...graph.builder import Tensor
 from ...graph.calendar import FLAGS, INTEGERS, flag, part
 from ...graph.dates import Dates
 from ...graph.frame import Frame, join
-from ...registry import Conversion, converts
+from ...registry import Conversion
 
 _RENAMED = {"day_of_week": "weekday", "day_of_month": "day"}
 
 
-@converts("feature_engine", "DatetimeFeatures", "transform")
-def datetime_features(g: Conversion, model: Any, x: Frame) -> Frame:
-    if model.variables == "index":
+@register_converter("feature_engine:DatetimeFeatures", "transform")
+def datetime_features(step: Any, columns: Frame, g: Conversion) -> Frame:
+    if step.variables == "index":
         raise g.refuse("it reads the index of the frame, which is no feature")
-    names = list(model.feature_names_in_)
-    if x.width != len(names):
-        raise g.refuse(f"expected {len(names)} columns, got {x.width}")
-    kept = [n for n in names if not (model.drop_original and n in model.variables_)]
+    names = list(step.feature_names_in_)
+    if columns.width != len(names):
+        raise g.refuse(f"expected {len(names)} columns, got {columns.width}")
+    kept = [n for n in names if not (step.drop_original and n in step.variables_)]
     made = [
-        _feature(g, _dates(g, model, x.column(names.index(variable))), name)
-        for variable in model.variables_
-        for name in model.features_to_extract_
+        _feature(g, _dates(g, step, columns.column(names.index(variable))), name)
+        for variable in step.variables_
+        for name in step.features_to_extract_
     ]
-    return join(g, [x.select(names.index(name) for name in kept), Frame(g, made)])
+    return join(g, [columns.select(names.index(name) for name in kept), Frame(g, made)])
 
 
 def _dates(g: Conversion, model: Any, x: Tensor) -> Dates:

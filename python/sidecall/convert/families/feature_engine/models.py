@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ...checks import Range
 from ...graph.builder import Tensor
 from ...graph.frame import MISSING, Frame, join
 from ...graph.one_hot import OneHot
-from ...registry import Conversion, converts, refuses
+from ...registry import Conversion, refuses
 from ..encoders import is_missing, lookup, unseen_value
 from .columns import NamedColumns, is_input
 
@@ -28,35 +30,29 @@ SELECTORS = (
 _MANY_COLUMNS = 64
 
 refuses(
-    "feature_engine",
-    "DropMissingData OutlierTrimmer",
+    "feature_engine:DropMissingData OutlierTrimmer",
     "it removes rows, but a file answers every row; leave it out of the pipeline that you export",
 )
-refuses("feature_engine", "RandomSampleImputer", "it draws values at random; use another imputer")
+refuses("feature_engine:RandomSampleImputer", "it draws values at random; use another imputer")
 refuses(
-    "feature_engine",
-    "StringSimilarityEncoder",
+    "feature_engine:StringSimilarityEncoder",
     "it compares every text with the categories; use OneHotEncoder or OrdinalEncoder",
 )
 refuses(
-    "feature_engine",
-    "GeoDistanceFeatures",
+    "feature_engine:GeoDistanceFeatures",
     "it computes distances on a sphere; compute these columns before, or register a converter with "
     "sidecall.register_converter",
 )
 refuses(
-    "feature_engine",
-    "TextFeatures",
+    "feature_engine:TextFeatures",
     "it measures texts, which no operator does; compute these columns before",
 )
 refuses(
-    "feature_engine",
-    "DatetimeOrdinal DatetimeSubtraction",
+    "feature_engine:DatetimeOrdinal DatetimeSubtraction",
     "it has no converter; compute with dates in a FunctionTransformer",
 )
 refuses(
-    "feature_engine",
-    "LagFeatures WindowFeatures ExpandingWindowFeatures",
+    "feature_engine:LagFeatures WindowFeatures ExpandingWindowFeatures",
     "it combines several rows, but a file answers each row by itself; compute these columns before",
 )
 
@@ -64,13 +60,15 @@ refuses(
 # Imputers.
 
 
-@converts("feature_engine", "ArbitraryNumberImputer EndTailImputer MeanMedianImputer", "transform")
-@converts("feature_engine", "CategoricalImputer", "transform")
-def impute(g: Conversion, model: Any, x: Frame) -> Frame:
-    columns = NamedColumns(g, model, x)
-    filled = dict(model.imputer_dict_)
-    parts = [_filled(g, columns.column(name), value) for name, value in filled.items()]
-    return columns.replaced(list(filled), Frame(g, parts))
+@register_converter(
+    "feature_engine:ArbitraryNumberImputer EndTailImputer MeanMedianImputer", "transform"
+)
+@register_converter("feature_engine:CategoricalImputer", "transform")
+def impute(step: Any, columns: Frame, g: Conversion) -> Frame:
+    named = NamedColumns(g, step, columns)
+    filled = dict(step.imputer_dict_)
+    parts = [_filled(g, named.column(name), value) for name, value in filled.items()]
+    return named.replaced(list(filled), Frame(g, parts))
 
 
 def _filled(g: Conversion, x: Tensor, value: Any) -> Tensor:
@@ -102,15 +100,15 @@ def _filled(g: Conversion, x: Tensor, value: Any) -> Tensor:
     return filled
 
 
-@converts("feature_engine", "AddMissingIndicator", "transform")
-def indicate(g: Conversion, model: Any, x: Frame) -> Frame:
-    columns = NamedColumns(g, model, x)
+@register_converter("feature_engine:AddMissingIndicator", "transform")
+def indicate(step: Any, columns: Frame, g: Conversion) -> Frame:
+    named = NamedColumns(g, step, columns)
     flags = []
-    for name in model.variables_:
-        flag = g.cast(g.missing(columns.column(name)), g.real)
+    for name in step.variables_:
+        flag = g.cast(g.missing(named.column(name)), g.real)
         flag.range = Range.of(0.0, 1.0, False, 1)
         flags.append(flag)
-    return columns.appended(flags)
+    return named.appended(flags)
 
 
 # Encoders. The fitted encoder is called with every category of a column, with an unknown one and
@@ -174,13 +172,13 @@ def _position(g: Conversion, x: Tensor, known: Answers) -> Tensor:
     return index
 
 
-@converts("feature_engine", ENCODERS, "transform")
-def encode(g: Conversion, model: Any, x: Frame) -> Frame:
-    columns = NamedColumns(g, model, x)
+@register_converter(f"feature_engine:{ENCODERS}", "transform")
+def encode(step: Any, columns: Frame, g: Conversion) -> Frame:
+    named = NamedColumns(g, step, columns)
     parts = []
-    for name, mapping in model.encoder_dict_.items():
-        column = columns.column(name)
-        known = _answers(columns, name, column, list(mapping))
+    for name, mapping in step.encoder_dict_.items():
+        column = named.column(name)
+        known = _answers(named, name, column, list(mapping))
         table = np.array([np.nan if is_missing(v) else float(v) for v in known.values])
         picked = g.gather(g.const(table.reshape(-1, 1)), _position(g, column, known))
         picked.width = 1
@@ -192,15 +190,15 @@ def encode(g: Conversion, model: Any, x: Frame) -> Frame:
             1,
         )
         parts.append(picked)
-    return columns.replaced(list(model.encoder_dict_), Frame(g, parts))
+    return named.replaced(list(step.encoder_dict_), Frame(g, parts))
 
 
-@converts("feature_engine", "OneHotEncoder", "transform")
-def one_hot(g: Conversion, model: Any, x: Frame) -> Frame:
-    columns = NamedColumns(g, model, x)
+@register_converter("feature_engine:OneHotEncoder", "transform")
+def one_hot(step: Any, columns: Frame, g: Conversion) -> Frame:
+    named = NamedColumns(g, step, columns)
     parts: list[Tensor] = []
-    for name in model.variables_:
-        column, categories = columns.column(name), list(model.encoder_dict_[name])
+    for name in step.variables_:
+        column, categories = named.column(name), list(step.encoder_dict_[name])
         if not (column.dtype == "string" and is_input(g, column)):
             g.refuse_missing([column])
         index = lookup(g, column, categories)
@@ -213,19 +211,19 @@ def one_hot(g: Conversion, model: Any, x: Frame) -> Frame:
             picked.range = Range.of(0.0, 1.0, False, len(categories))
             picked.single = True
             parts.append(picked)
-    return columns.appended(parts, model.variables_)
+    return named.appended(parts, step.variables_)
 
 
-@converts("feature_engine", "RareLabelEncoder MatchCategories", "transform")
-def relabel(g: Conversion, model: Any, x: Frame) -> Frame:
+@register_converter("feature_engine:RareLabelEncoder MatchCategories", "transform")
+def relabel(step: Any, columns: Frame, g: Conversion) -> Frame:
     """Replaces the values that are not in a list, by a label or by a missing value."""
-    columns = NamedColumns(g, model, x)
-    label = getattr(model, "replace_with", np.nan)
-    known = _known(model)
+    named = NamedColumns(g, step, columns)
+    label = getattr(step, "replace_with", np.nan)
+    known = _known(step)
     parts = []
     for name, categories in known.items():
-        column = columns.column(name)
-        answers = _answers(columns, name, column, list(categories))
+        column = named.column(name)
+        answers = _answers(named, name, column, list(categories))
         given = [*answers.categories, np.nan, None]
         keeps = [
             refused or value == own or (is_missing(value) and is_missing(own) and own is not None)
@@ -244,7 +242,7 @@ def relabel(g: Conversion, model: Any, x: Frame) -> Frame:
                 stays = g.column(g.gather(g.const(~np.array(changes)), index))
                 column = _replaced(g, column, stays, value)
         parts.append(column)
-    return columns.replaced(list(known), Frame(g, parts))
+    return named.replaced(list(known), Frame(g, parts))
 
 
 def _replaced(g: Conversion, x: Tensor, keeps: Tensor, value: Any) -> Tensor:
@@ -260,47 +258,51 @@ def _replaced(g: Conversion, x: Tensor, keeps: Tensor, value: Any) -> Tensor:
 # Steps that select columns, or call a step of scikit-learn.
 
 
-@converts("feature_engine", SELECTORS, "transform")
-def select(g: Conversion, model: Any, x: Frame) -> Frame:
-    return NamedColumns(g, model, x).appended([], model.features_to_drop_)
+@register_converter(f"feature_engine:{SELECTORS}", "transform")
+def select(step: Any, columns: Frame, g: Conversion) -> Frame:
+    return NamedColumns(g, step, columns).appended([], step.features_to_drop_)
 
 
-@converts("feature_engine", "SklearnTransformerWrapper", "transform")
-def wrapper(g: Conversion, model: Any, x: Frame) -> Frame:
-    columns = NamedColumns(g, model, x)
-    if hasattr(model, "features_to_drop_"):
-        return columns.appended([], model.features_to_drop_)
-    inner = g.transform(model.transformer_, columns.select(model.variables_), "transformer_")
-    if type(model.transformer_).__name__ in ("OneHotEncoder", "PolynomialFeatures"):
-        return columns.appended(inner.parts, model.variables_)
-    if inner.width != len(model.variables_):
+@register_converter("feature_engine:SklearnTransformerWrapper", "transform")
+def wrapper(step: Any, columns: Frame, g: Conversion) -> Frame:
+    named = NamedColumns(g, step, columns)
+    if hasattr(step, "features_to_drop_"):
+        return named.appended([], step.features_to_drop_)
+    inner = g.transform(step.transformer_, named.select(step.variables_), "transformer_")
+    if type(step.transformer_).__name__ in ("OneHotEncoder", "PolynomialFeatures"):
+        return named.appended(inner.parts, step.variables_)
+    if inner.width != len(step.variables_):
         raise g.refuse(
             "its transformer returns another number of columns; use scikit-learn's "
             "ColumnTransformer"
         )
-    return columns.replaced(list(model.variables_), inner)
+    return named.replaced(list(step.variables_), inner)
 
 
-@converts("feature_engine", "MatchVariables", "transform")
-def match_variables(g: Conversion, model: Any, x: Frame) -> Frame:
-    example = g.examples.get(id(model))
-    if model.match_dtypes and (
+@register_converter("feature_engine:MatchVariables", "transform")
+def match_variables(step: Any, columns: Frame, g: Conversion) -> Frame:
+    example = g.examples.get(id(step))
+    if step.match_dtypes and (
         example is None
-        or any(example.dtypes.get(name) != dtype for name, dtype in model.dtype_dict_.items())
+        or any(example.dtypes.get(name) != dtype for name, dtype in step.dtype_dict_.items())
     ):
         raise g.refuse(
             "it changes the types of columns (match_dtypes=True); convert the columns before fit, "
             "and leave match_dtypes at False"
         )
-    names = list(model.feature_names_in_)
+    names = list(step.feature_names_in_)
     given = list(names if example is None else example.columns)
-    if x.width != len(given):
-        raise g.refuse(f"expected {len(given)} columns, got {x.width}")
+    if columns.width != len(given):
+        raise g.refuse(f"expected {len(given)} columns, got {columns.width}")
     frames = []
     for name in names:
-        part = x.select([given.index(name)]) if name in given else _constant(g, x, model.fill_value)
+        part = (
+            columns.select([given.index(name)])
+            if name in given
+            else _constant(g, columns, step.fill_value)
+        )
         frames.append(part)
-        if name in given and model.missing_values == "raise":
+        if name in given and step.missing_values == "raise":
             g.refuse_missing(
                 [t for t in part.parts if not (t.dtype == "string" and is_input(g, t))]
             )

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 from scipy import special, stats
 
+from sidecall.converters import register_converter
+
 from ...checks import Range, Rule
 from ...graph.builder import Tensor
 from ...graph.column_function import Recorded, record
 from ...graph.frame import MISSING, Frame
 from ...graph.numeric import arcsin, arcsinh, cos, log1p
 from ...graph.splits import split_at
-from ...registry import Conversion, converts
+from ...registry import Conversion
 from ...tracing import Untraceable, given, type_name
 from ...tracing.columns import ADVICE
 from ...tracing.placeholders import Array, elementwise
@@ -61,25 +63,27 @@ def _applied(
     return columns.replaced(model.variables_, result)
 
 
-@converts("feature_engine", "MeanNormalizationScaler", "transform")
-def mean_normalization(g: Conversion, model: Any, x: Frame) -> Frame:
-    mean, size = (_row(part, model.variables_) for part in (model.mean_, model.range_))
-    return _applied(g, model, x, lambda v: (v - mean) / size, known=lambda v: (v - mean) / size)
-
-
-@converts("feature_engine", "LogTransformer", "transform")
-def log(g: Conversion, model: Any, x: Frame) -> Frame:
-    function = np.log if model.base == "e" else np.log10
-    body = UNARY[function]
+@register_converter("feature_engine:MeanNormalizationScaler", "transform")
+def mean_normalization(step: Any, columns: Frame, g: Conversion) -> Frame:
+    mean, size = (_row(part, step.variables_) for part in (step.mean_, step.range_))
     return _applied(
-        g, model, x, lambda v: body(g, v), ABOVE_ZERO, function, True, lambda k, v: function(v)
+        g, step, columns, lambda v: (v - mean) / size, known=lambda v: (v - mean) / size
     )
 
 
-@converts("feature_engine", "LogCpTransformer", "transform")
-def log_cp(g: Conversion, model: Any, x: Frame) -> Frame:
-    variables, numpy_log = model.variables_, np.log if model.base == "e" else np.log10
-    constants = model.C_ if isinstance(model.C_, dict) else dict.fromkeys(variables, model.C_)
+@register_converter("feature_engine:LogTransformer", "transform")
+def log(step: Any, columns: Frame, g: Conversion) -> Frame:
+    function = np.log if step.base == "e" else np.log10
+    body = UNARY[function]
+    return _applied(
+        g, step, columns, lambda v: body(g, v), ABOVE_ZERO, function, True, lambda k, v: function(v)
+    )
+
+
+@register_converter("feature_engine:LogCpTransformer", "transform")
+def log_cp(step: Any, columns: Frame, g: Conversion) -> Frame:
+    variables, numpy_log = step.variables_, np.log if step.base == "e" else np.log10
+    constants = step.C_ if isinstance(step.C_, dict) else dict.fromkeys(variables, step.C_)
     added = _row(constants, variables)
 
     def function(v: Tensor) -> Tensor:
@@ -89,97 +93,97 @@ def log_cp(g: Conversion, model: Any, x: Frame) -> Frame:
         return UNARY[numpy_log](g, total)
 
     return _applied(
-        g, model, x, function, widens=True, original=lambda k, v: numpy_log(v + added[0, k])
+        g, step, columns, function, widens=True, original=lambda k, v: numpy_log(v + added[0, k])
     )
 
 
-@converts("feature_engine", "ReciprocalTransformer", "transform")
-def reciprocal(g: Conversion, model: Any, x: Frame) -> Frame:
+@register_converter("feature_engine:ReciprocalTransformer", "transform")
+def reciprocal(step: Any, columns: Frame, g: Conversion) -> Frame:
     def function(v: Tensor) -> Tensor:
         _refuse_zero(g, v)
         return 1.0 / v
 
-    return _applied(g, model, x, function, widens=True)
+    return _applied(g, step, columns, function, widens=True)
 
 
 def _refuse_zero(g: Conversion, x: Tensor) -> None:
     g.refuse_rows([g.max(g.cast(x.equals(0), "float32")) > 0.0], "numbers other than 0")
 
 
-@converts("feature_engine", "PowerTransformer", "transform")
-def power(g: Conversion, model: Any, x: Frame) -> Frame:
-    exponent = float(model.exp)
+@register_converter("feature_engine:PowerTransformer", "transform")
+def power(step: Any, columns: Frame, g: Conversion) -> Frame:
+    exponent = float(step.exp)
     exact: dict[float, Callable[[Tensor], Tensor]] = {0.5: g.sqrt, 1.0: lambda v: v}
     exact |= {2.0: lambda v: v * v, -1.0: lambda v: 1.0 / v}
     if exponent in exact:
-        return _applied(g, model, x, exact[exponent], widens=True)
+        return _applied(g, step, columns, exact[exponent], widens=True)
     return _applied(
         g,
-        model,
-        x,
+        step,
+        columns,
         lambda v: v ** g.const(exponent, "float64"),
         widens=True,
-        original=lambda k, v: np.power(v, model.exp),
+        original=lambda k, v: np.power(v, step.exp),
     )
 
 
-@converts("feature_engine", "BoxCoxTransformer", "transform")
-def box_cox(g: Conversion, model: Any, x: Frame) -> Frame:
-    lambdas = _row(model.lambda_dict_, model.variables_)
+@register_converter("feature_engine:BoxCoxTransformer", "transform")
+def box_cox(step: Any, columns: Frame, g: Conversion) -> Frame:
+    lambdas = _row(step.lambda_dict_, step.variables_)
     return _applied(
         g,
-        model,
-        x,
+        step,
+        columns,
         lambda v: power_of(g, g.log(v), lambdas),
         ABOVE_ZERO,
         original=lambda k, v: special.boxcox(v, lambdas[0, k]),
     )
 
 
-@converts("feature_engine", "YeoJohnsonTransformer", "transform")
-def yeo_johnson(g: Conversion, model: Any, x: Frame) -> Frame:
-    lambdas = _row(model.lambda_dict_, model.variables_)
+@register_converter("feature_engine:YeoJohnsonTransformer", "transform")
+def yeo_johnson(step: Any, columns: Frame, g: Conversion) -> Frame:
+    lambdas = _row(step.lambda_dict_, step.variables_)
 
     def function(v: Tensor) -> Tensor:
         above, below = (log1p(g, g.maximum(part, 0.0)) for part in (v, -v))
         return g.where(v >= 0.0, power_of(g, above, lambdas), -power_of(g, below, 2.0 - lambdas))
 
     return _applied(
-        g, model, x, function, original=lambda k, v: stats.yeojohnson(v, lmbda=lambdas[0, k])
+        g, step, columns, function, original=lambda k, v: stats.yeojohnson(v, lmbda=lambdas[0, k])
     )
 
 
-@converts("feature_engine", "ArcsinTransformer", "transform")
-def arcsin_of_root(g: Conversion, model: Any, x: Frame) -> Frame:
+@register_converter("feature_engine:ArcsinTransformer", "transform")
+def arcsin_of_root(step: Any, columns: Frame, g: Conversion) -> Frame:
     return _applied(
         g,
-        model,
-        x,
+        step,
+        columns,
         lambda v: arcsin(g, g.sqrt(v)),
         Rule(0.0, 1.0, False),
         original=lambda k, v: np.arcsin(np.sqrt(v)),
     )
 
 
-@converts("feature_engine", "ArcSinhTransformer", "transform")
-def arc_sinh(g: Conversion, model: Any, x: Frame) -> Frame:
+@register_converter("feature_engine:ArcSinhTransformer", "transform")
+def arc_sinh(step: Any, columns: Frame, g: Conversion) -> Frame:
     def function(v: Tensor) -> Tensor:
-        return arcsinh(g, (v - float(model.loc)) / float(model.scale))
+        return arcsinh(g, (v - float(step.loc)) / float(step.scale))
 
-    return _applied(g, model, x, function, widens=True)
+    return _applied(g, step, columns, function, widens=True)
 
 
-@converts("feature_engine", "ArbitraryOutlierCapper Winsorizer", "transform")
-def cap(g: Conversion, model: Any, x: Frame) -> Frame:
-    columns, variables = NamedColumns(g, model, x), list(model.variables_)
-    if model.missing_values == "raise":
-        columns.require(variables, FINITE)
-    numbers = columns.numbers(variables, widens=True)
-    dtypes = columns.select(variables).dtypes
+@register_converter("feature_engine:ArbitraryOutlierCapper Winsorizer", "transform")
+def cap(step: Any, columns: Frame, g: Conversion) -> Frame:
+    named, variables = NamedColumns(g, step, columns), list(step.variables_)
+    if step.missing_values == "raise":
+        named.require(variables, FINITE)
+    numbers = named.numbers(variables, widens=True)
+    dtypes = named.select(variables).dtypes
     result = numbers
     for caps, none, compare in (
-        (model.right_tail_caps_, np.inf, Tensor.__gt__),
-        (model.left_tail_caps_, -np.inf, Tensor.__lt__),
+        (step.right_tail_caps_, np.inf, Tensor.__gt__),
+        (step.left_tail_caps_, -np.inf, Tensor.__lt__),
     ):
         limits = np.array([[float(caps.get(name, none)) for name in variables]])
         limits[np.isnan(limits)] = none
@@ -189,16 +193,16 @@ def cap(g: Conversion, model: Any, x: Frame) -> Frame:
     if numbers.range is not None:
         low, high = (
             np.array([float(caps.get(name, none)) for name in variables])
-            for caps, none in ((model.left_tail_caps_, -np.inf), (model.right_tail_caps_, np.inf))
+            for caps, none in ((step.left_tail_caps_, -np.inf), (step.right_tail_caps_, np.inf))
         )
         known = numbers.range
         bounds = [np.fmax(np.fmin(end, high), low) for end in (known.low, known.high)]
         result.range = Range(bounds[0], bounds[1], known.missing)
-    capped = columns.replaced(variables, _narrowed(g, result))
-    if not getattr(model, "add_indicators", False):
+    capped = named.replaced(variables, _narrowed(g, result))
+    if not getattr(step, "add_indicators", False):
         return capped
     flags = [g.cast(result > numbers, g.real), g.cast(result < numbers, g.real)]
-    sides = {"left": [0], "right": [1], "both": [0, 1]}[model.tail]
+    sides = {"left": [0], "right": [1], "both": [0, 1]}[step.tail]
     new = [g.columns(flags[side], [k]) for k in range(len(variables)) for side in sides]
     return Frame(g, [*capped.parts, *new])
 
@@ -213,17 +217,16 @@ def _narrowed(g: Conversion, x: Tensor) -> Tensor:
 # Discretisers.
 
 
-@converts(
-    "feature_engine",
-    "ArbitraryDiscretiser EqualFrequencyDiscretiser EqualWidthDiscretiser "
+@register_converter(
+    "feature_engine:ArbitraryDiscretiser EqualFrequencyDiscretiser EqualWidthDiscretiser "
     "GeometricWidthDiscretiser",
     "transform",
 )
-def discretise(g: Conversion, model: Any, x: Frame) -> Frame:
-    columns = NamedColumns(g, model, x)
-    columns.require(model.variables_, FINITE)
-    parts = [_bin(columns, name, model.return_boundaries) for name in model.variables_]
-    return columns.replaced(model.variables_, Frame(g, parts))
+def discretise(step: Any, columns: Frame, g: Conversion) -> Frame:
+    named = NamedColumns(g, step, columns)
+    named.require(step.variables_, FINITE)
+    parts = [_bin(named, name, step.return_boundaries) for name in step.variables_]
+    return named.replaced(step.variables_, Frame(g, parts))
 
 
 def _bin(columns: NamedColumns, name: Any, as_text: bool) -> Tensor:
@@ -272,18 +275,18 @@ def _labels(columns: NamedColumns, name: Any, edges: np.ndarray) -> np.ndarray:
     return np.array([outside, *labels, outside], dtype=object)
 
 
-@converts("feature_engine", "DecisionTreeDiscretiser", "transform")
-def discretise_by_tree(g: Conversion, model: Any, x: Frame) -> Frame:
-    columns = NamedColumns(g, model, x)
-    columns.require(model.variables_, FINITE)
+@register_converter("feature_engine:DecisionTreeDiscretiser", "transform")
+def discretise_by_tree(step: Any, columns: Frame, g: Conversion) -> Frame:
+    named = NamedColumns(g, step, columns)
+    named.require(step.variables_, FINITE)
     parts = []
-    for name in model.variables_:
-        if model.bin_output != "prediction":
-            parts.append(_bin(columns, name, model.bin_output == "boundaries"))
+    for name in step.variables_:
+        if step.bin_output != "prediction":
+            parts.append(_bin(named, name, step.bin_output == "boundaries"))
             continue
-        search, column = model.binner_dict_[name], columns.select([name])
-        parts.append(_prediction(g, model, search, column, f"tree of {name}", model.regression))
-    return columns.replaced(model.variables_, Frame(g, parts))
+        search, column = step.binner_dict_[name], named.select([name])
+        parts.append(_prediction(g, step, search, column, f"tree of {name}", step.regression))
+    return named.replaced(step.variables_, Frame(g, parts))
 
 
 def _prediction(
@@ -304,27 +307,27 @@ def _prediction(
 # New columns.
 
 
-@converts("feature_engine", "DecisionTreeFeatures", "transform")
-def tree_features(g: Conversion, model: Any, x: Frame) -> Frame:
-    columns = NamedColumns(g, model, x)
-    columns.require(model.variables_, FINITE)
+@register_converter("feature_engine:DecisionTreeFeatures", "transform")
+def tree_features(step: Any, columns: Frame, g: Conversion) -> Frame:
+    named = NamedColumns(g, step, columns)
+    named.require(step.variables_, FINITE)
     new = []
-    for features, search in zip(model.input_features_, model.estimators_, strict=True):
-        chosen = columns.select([features] if isinstance(features, str | int) else features)
-        step = f"tree of {features}"
-        if model.regression or model._is_binary == "binary":
-            new.append(_prediction(g, model, search, chosen, step, model.regression))
+    for features, search in zip(step.input_features_, step.estimators_, strict=True):
+        chosen = named.select([features] if isinstance(features, str | int) else features)
+        label = f"tree of {features}"
+        if step.regression or step._is_binary == "binary":
+            new.append(_prediction(g, step, search, chosen, label, step.regression))
         else:
-            new.append(g.predict(search, chosen, step))
-    return columns.appended(new, model.variables_ if model.drop_original else ())
+            new.append(g.predict(search, chosen, label))
+    return named.appended(new, step.variables_ if step.drop_original else ())
 
 
-@converts("feature_engine", "CyclicalFeatures", "transform")
-def cyclical(g: Conversion, model: Any, x: Frame) -> Frame:
-    columns, variables = NamedColumns(g, model, x), list(model.variables_)
-    columns.require(variables, FINITE)
-    frequency = np.array([[2.0 * np.pi / model.max_values_[name] for name in variables]])
-    angle = columns.numbers(variables) * frequency
+@register_converter("feature_engine:CyclicalFeatures", "transform")
+def cyclical(step: Any, columns: Frame, g: Conversion) -> Frame:
+    named, variables = NamedColumns(g, step, columns), list(step.variables_)
+    named.require(variables, FINITE)
+    frequency = np.array([[2.0 * np.pi / step.max_values_[name] for name in variables]])
+    angle = named.numbers(variables) * frequency
     computed = [g.unary("Sin", angle), cos(g, angle)]
     for side in computed:
         record(g, side, Recorded("CyclicalFeatures"))
@@ -332,19 +335,19 @@ def cyclical(g: Conversion, model: Any, x: Frame) -> Frame:
     new = [g.columns(side, [k]) for k in range(len(variables)) for side in sides]
     for part in new:
         part.range = Range.of(-1.5, 1.5, False, 1)
-    return columns.appended(new, variables if model.drop_original else ())
+    return named.appended(new, variables if step.drop_original else ())
 
 
-@converts("feature_engine", "MathFeatures", "transform")
-def math_features(g: Conversion, model: Any, x: Frame) -> Frame:
-    columns = NamedColumns(g, model, x)
-    if model.missing_values == "raise":
-        columns.require(model.variables_, FINITE)
-    narrow = columns.narrow(model.variables)
-    chosen = columns.select(model.variables)
+@register_converter("feature_engine:MathFeatures", "transform")
+def math_features(step: Any, columns: Frame, g: Conversion) -> Frame:
+    named = NamedColumns(g, step, columns)
+    if step.missing_values == "raise":
+        named.require(step.variables_, FINITE)
+    narrow = named.narrow(step.variables)
+    chosen = named.select(step.variables)
     is_whole = set(chosen.dtypes) == {"int64"}
-    numbers = chosen.matrix("int64") if is_whole else columns.numbers(model.variables)
-    functions = model.func if isinstance(model.func, list) else [model.func]
+    numbers = chosen.matrix("int64") if is_whole else named.numbers(step.variables)
+    functions = step.func if isinstance(step.func, list) else [step.func]
     new = []
     for function in functions:
         name = function if isinstance(function, str) else getattr(function, "__name__", "")
@@ -360,7 +363,7 @@ def math_features(g: Conversion, model: Any, x: Frame) -> Frame:
             numbers = g.cast(numbers, "float64")
         result = _COMBINED[name](g, numbers)
         new.append(g.narrow(result) if result.dtype.startswith("float") else result)
-    return columns.appended(new, model.variables if model.drop_original else ())
+    return named.appended(new, step.variables if step.drop_original else ())
 
 
 def _parts(g: Conversion, x: Tensor, fill: float | None) -> list[Tensor]:
@@ -417,17 +420,17 @@ _COMBINED: dict[str, Callable[[Conversion, Tensor], Tensor]] = {
 }
 
 
-@converts("feature_engine", "RelativeFeatures", "transform")
-def relative(g: Conversion, model: Any, x: Frame) -> Frame:
-    columns = NamedColumns(g, model, x)
-    if model.missing_values == "raise":
-        columns.require([*model.variables_, *model.reference], FINITE)
+@register_converter("feature_engine:RelativeFeatures", "transform")
+def relative(step: Any, columns: Frame, g: Conversion) -> Frame:
+    named = NamedColumns(g, step, columns)
+    if step.missing_values == "raise":
+        named.require([*step.variables_, *step.reference], FINITE)
     new = []
-    for function in model.func:
-        for reference in model.reference:
-            new += [_pair(columns, function, name, reference) for name in model.variables]
-    gone = {*model.variables, *model.reference} if model.drop_original else ()
-    return columns.appended(new, gone)
+    for function in step.func:
+        for reference in step.reference:
+            new += [_pair(named, function, name, reference) for name in step.variables]
+    gone = {*step.variables, *step.reference} if step.drop_original else ()
+    return named.appended(new, gone)
 
 
 def _pair(columns: NamedColumns, function: str, name: Any, reference: Any) -> Tensor:

@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sidecall.converters import register_converter
+
 from ...checks import Range
 from ...dates import MISSING_DATE, DateType, type_of_dates
 from ...graph.builder import Tensor
 from ...graph.calendar import INTEGERS, part, require_known
 from ...graph.dates import Dates
 from ...graph.frame import Frame
-from ...registry import Conversion, converts, refuses
+from ...registry import Conversion, refuses
 
 refuses(
-    "skrub",
-    "DurationToFloat",
+    "skrub:DurationToFloat",
     "it reads a column of durations, which no feature can be; compute a number from the dates in a "
     "FunctionTransformer",
 )
@@ -25,36 +26,36 @@ refuses(
 _PERIODIC = {"month": 12, "day": 31, "hour": 23, "weekday": 7}
 
 
-@converts("skrub", "ToDatetime", "transform")
-def to_datetime(g: Conversion, model: Any, x: Frame) -> Frame:
+@register_converter("skrub:ToDatetime", "transform")
+def to_datetime(step: Any, columns: Frame, g: Conversion) -> Frame:
     """A column of dates stays as it is, or changes its zone to that of fit."""
-    column = x.column(0)
+    column = columns.column(0)
     if not isinstance(column, Dates):
         raise g.refuse(
             "it reads dates from texts; convert this column with pandas.to_datetime before fit, "
             "and send dates"
         )
-    kind = type_of_dates(model.output_dtype_)
+    kind = type_of_dates(step.output_dtype_)
     if kind is None:
-        raise g.refuse(f"expected a fit on dates of pandas, got one on {model.output_dtype_}")
+        raise g.refuse(f"expected a fit on dates of pandas, got one on {step.output_dtype_}")
     unit, zone = kind
     if unit != column.kind.unit or (zone is None) != (column.kind.zone is None):
-        raise g.refuse(f"fit saw a column of {model.output_dtype_}, and the data has {column.kind}")
+        raise g.refuse(f"fit saw a column of {step.output_dtype_}, and the data has {column.kind}")
     return Frame(g, [Dates.of(column.counts, DateType(unit, zone), column.range)])
 
 
-@converts("skrub", "DatetimeEncoder", "transform")
-def datetime_encoder(g: Conversion, model: Any, x: Frame) -> Frame:
+@register_converter("skrub:DatetimeEncoder", "transform")
+def datetime_encoder(step: Any, columns: Frame, g: Conversion) -> Frame:
     """Parts of dates as float32, and then the periodic features, which are float64."""
-    column = x.column(0)
+    column = columns.column(0)
     if not isinstance(column, Dates):
         raise g.refuse("it expects exactly one column of dates")
     absent = column.counts.equals(MISSING_DATE)
     plain: list[Tensor] = []
     periodic: list[Tensor] = []
-    for name in model.extracted_features_:
-        if name in model._periodic_encoders:
-            periodic.append(_periodic(g, model._periodic_encoders[name], column, name, absent))
+    for name in step.extracted_features_:
+        if name in step._periodic_encoders:
+            periodic.append(_periodic(g, step._periodic_encoders[name], column, name, absent))
         else:
             plain.append(_plain(g, column, name, absent))
     return Frame(g, plain + periodic)

@@ -8,30 +8,30 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.converters import register_converter
+
 from ...checks import Range
 from ...graph.builder import Tensor
 from ...graph.frame import MISSING, Frame, join
-from ...registry import Conversion, converts, refuses
+from ...registry import Conversion, refuses
 from ..encoders import is_missing
 from ..feature_extraction import space_class
 from ..preprocessing import scaled
 
 _INSTEAD = "use StringEncoder, or an encoder of scikit-learn"
-refuses("skrub", "GapEncoder", f"it optimises for each text; {_INSTEAD}")
-refuses("skrub", "MinHashEncoder", f"it computes hashes of each text; {_INSTEAD}")
-refuses("skrub", "LLMEncoder TextEncoder", f"it calls a language model; {_INSTEAD}")
-refuses("skrub", "SimilarityEncoder", f"it compares every text with the categories; {_INSTEAD}")
+refuses("skrub:GapEncoder", f"it optimises for each text; {_INSTEAD}")
+refuses("skrub:MinHashEncoder", f"it computes hashes of each text; {_INSTEAD}")
+refuses("skrub:LLMEncoder TextEncoder", f"it calls a language model; {_INSTEAD}")
+refuses("skrub:SimilarityEncoder", f"it compares every text with the categories; {_INSTEAD}")
 refuses(
-    "skrub",
-    "Joiner AggJoiner MultiAggJoiner InterpolationJoiner AggTarget",
+    "skrub:Joiner AggJoiner MultiAggJoiner InterpolationJoiner AggTarget",
     "it looks rows up in another table; join the tables before",
 )
 refuses(
-    "skrub",
-    "SessionEncoder",
+    "skrub:SessionEncoder",
     "it combines several rows, but a file answers each row by itself; compute this column before",
 )
-refuses("skrub", "CatEncoder", "it has no converter; use OneHotEncoder or OrdinalEncoder")
+refuses("skrub:CatEncoder", "it has no converter; use OneHotEncoder or OrdinalEncoder")
 
 Convert = Callable[[Any, Frame, str], Frame]
 
@@ -39,17 +39,20 @@ Convert = Callable[[Any, Frame, str], Frame]
 # Steps that apply transformers to columns.
 
 
-@converts("skrub", "TableVectorizer", "transform")
-def table_vectorizer(g: Conversion, model: Any, x: Frame) -> Frame:
-    for name, step in model._pipeline.steps:
-        with g.step(name, type(step).__name__):
-            if type(getattr(step, "transformer", None)).__name__ == "CleanNullStrings":
-                x = _each_column(
-                    g, step, x, lambda t, part, column: _clean(g, t, part, _needs(model, column))
+@register_converter("skrub:TableVectorizer", "transform")
+def table_vectorizer(step: Any, columns: Frame, g: Conversion) -> Frame:
+    for name, inner in step._pipeline.steps:
+        with g.step(name, type(inner).__name__):
+            if type(getattr(inner, "transformer", None)).__name__ == "CleanNullStrings":
+                columns = _each_column(
+                    g,
+                    inner,
+                    columns,
+                    lambda t, part, column: _clean(g, t, part, _needs(step, column)),
                 )
             else:
-                x = g.transform(step, x)
-    return x
+                columns = g.transform(inner, columns)
+    return columns
 
 
 def _needs(model: Any, column: str) -> bool:
@@ -64,24 +67,24 @@ def _needs(model: Any, column: str) -> bool:
     return True
 
 
-@converts("skrub", "Cleaner", "transform")
-def cleaner(g: Conversion, model: Any, x: Frame) -> Frame:
-    return g.transform(model._pipeline, x)
+@register_converter("skrub:Cleaner", "transform")
+def cleaner(step: Any, columns: Frame, g: Conversion) -> Frame:
+    return g.transform(step._pipeline, columns)
 
 
-@converts("skrub", "CheckInputDataFrame", "transform")
-def checked(g: Conversion, model: Any, x: Frame) -> Frame:
-    return x
+@register_converter("skrub:CheckInputDataFrame", "transform")
+def checked(step: Any, columns: Frame, g: Conversion) -> Frame:
+    return columns
 
 
-@converts("skrub", "ApplyToCols", "transform")
-def apply_to_columns(g: Conversion, model: Any, x: Frame) -> Frame:
-    return g.transform(model._wrapped_transformer, x)
+@register_converter("skrub:ApplyToCols", "transform")
+def apply_to_columns(step: Any, columns: Frame, g: Conversion) -> Frame:
+    return g.transform(step._wrapped_transformer, columns)
 
 
-@converts("skrub", "ApplyToEachCol", "transform")
-def apply_to_each(g: Conversion, model: Any, x: Frame) -> Frame:
-    return _each_column(g, model, x, g.transform)
+@register_converter("skrub:ApplyToEachCol", "transform")
+def apply_to_each(step: Any, columns: Frame, g: Conversion) -> Frame:
+    return _each_column(g, step, columns, g.transform)
 
 
 def _each_column(g: Conversion, model: Any, x: Frame, convert: Convert) -> Frame:
@@ -105,25 +108,25 @@ def _alike(transformers: dict[Any, Any], names: list[Any], place: int) -> Any:
     return type(transformer) if is_plain else place
 
 
-@converts("skrub", "ApplyToSubFrame", "transform")
-def apply_to_frame(g: Conversion, model: Any, x: Frame) -> Frame:
-    names = list(model.all_inputs_)
-    _check_width(g, x, names)
-    kept = names if model.keep_original else [n for n in names if n not in model._columns]
-    frames = [x.select(names.index(name) for name in kept)]
-    if model._columns:
-        chosen = x.select(names.index(name) for name in model._columns)
-        frames.append(g.transform(model.transformer_, chosen, "transformer_"))
+@register_converter("skrub:ApplyToSubFrame", "transform")
+def apply_to_frame(step: Any, columns: Frame, g: Conversion) -> Frame:
+    names = list(step.all_inputs_)
+    _check_width(g, columns, names)
+    kept = names if step.keep_original else [n for n in names if n not in step._columns]
+    frames = [columns.select(names.index(name) for name in kept)]
+    if step._columns:
+        chosen = columns.select(names.index(name) for name in step._columns)
+        frames.append(g.transform(step.transformer_, chosen, "transformer_"))
     return join(g, frames)
 
 
-@converts("skrub", "SelectCols DropCols", "transform")
-def select(g: Conversion, model: Any, x: Frame) -> Frame:
-    names = g.column_names(model)
+@register_converter("skrub:SelectCols DropCols", "transform")
+def select(step: Any, columns: Frame, g: Conversion) -> Frame:
+    names = g.column_names(step)
     if names is None:
         raise g.refuse("the names of its columns are not known; pass `data`")
-    kept = model.columns_ if hasattr(model, "columns_") else model.kept_cols_
-    return x.select(names.index(str(name)) for name in kept)
+    kept = step.columns_ if hasattr(step, "columns_") else step.kept_cols_
+    return columns.select(names.index(str(name)) for name in kept)
 
 
 def _check_width(g: Conversion, x: Frame, names: list[Any]) -> None:
@@ -137,9 +140,9 @@ def _check_width(g: Conversion, x: Frame, names: list[Any]) -> None:
 # Transformers of one column.
 
 
-@converts("skrub", "CleanNullStrings", "transform")
-def clean_null_strings(g: Conversion, model: Any, x: Frame) -> Frame:
-    return _clean(g, model, x, finds_blank=True)
+@register_converter("skrub:CleanNullStrings", "transform")
+def clean_null_strings(step: Any, columns: Frame, g: Conversion) -> Frame:
+    return _clean(g, step, columns, finds_blank=True)
 
 
 def _clean(g: Conversion, model: Any, x: Frame, finds_blank: bool) -> Frame:
@@ -164,78 +167,78 @@ def _clean(g: Conversion, model: Any, x: Frame, finds_blank: bool) -> Frame:
     return g.frame(g.where(found, g.const([[MISSING]]), column))
 
 
-@converts("skrub", "DropUninformative Drop", "transform")
-def drop(g: Conversion, model: Any, x: Frame) -> Frame:
-    return x if getattr(model, "drop_", True) is False else Frame(g, [])
+@register_converter("skrub:DropUninformative Drop", "transform")
+def drop(step: Any, columns: Frame, g: Conversion) -> Frame:
+    return columns if getattr(step, "drop_", True) is False else Frame(g, [])
 
 
-@converts("skrub", "PassThrough", "transform")
-def pass_through(g: Conversion, model: Any, x: Frame) -> Frame:
-    return x
+@register_converter("skrub:PassThrough", "transform")
+def pass_through(step: Any, columns: Frame, g: Conversion) -> Frame:
+    return columns
 
 
-@converts("skrub", "ToStr CleanCategories ToCategorical", "transform")
-def to_text(g: Conversion, model: Any, x: Frame) -> Frame:
-    if x.dtypes != ["string"]:
+@register_converter("skrub:ToStr CleanCategories ToCategorical", "transform")
+def to_text(step: Any, columns: Frame, g: Conversion) -> Frame:
+    if columns.dtypes != ["string"]:
         raise g.refuse(
             "it converts numbers to texts or categories; convert this column to strings before fit, "
             "and send strings"
         )
-    return x
+    return columns
 
 
-@converts("skrub", "ToFloat", "transform")
-def to_float(g: Conversion, model: Any, x: Frame) -> Frame:
-    if "string" in x.dtypes:
+@register_converter("skrub:ToFloat", "transform")
+def to_float(step: Any, columns: Frame, g: Conversion) -> Frame:
+    if "string" in columns.dtypes:
         raise g.refuse(
             "it reads numbers from texts; convert this column to numbers before fit, and send numbers"
         )
-    return Frame(g, [g.cast(part, "float32") for part in x.parts])
+    return Frame(g, [g.cast(part, "float32") for part in columns.parts])
 
 
-@converts("skrub", "StringEncoder", "transform")
-def string_encoder(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("skrub:StringEncoder", "transform")
+def string_encoder(step: Any, columns: Frame, g: Conversion) -> Tensor:
     """Counts of the parts of a text, projected: in double, and then in float32."""
-    column = x.column(0)
+    column = columns.column(0)
     if column.dtype != "string":
         raise g.refuse(
             "it expects one column of strings; convert this column to strings before fit"
         )
     text = g.where(column.equals(MISSING), g.const([[""]]), column)
-    counts = g.transform(model.vectorizer_, Frame(g, [text]), "vectorizer_").matrix()
+    counts = g.transform(step.vectorizer_, Frame(g, [text]), "vectorizer_").matrix()
     counts = g.cast(counts, g.real)
-    if hasattr(model, "tsvd_"):
-        counts = g.transform(model.tsvd_, Frame(g, [counts]), "tsvd_").matrix()
+    if hasattr(step, "tsvd_"):
+        counts = g.transform(step.tsvd_, Frame(g, [counts]), "tsvd_").matrix()
     else:
-        counts = g.columns(counts, range(model.n_components_))
-    divided = g.cast(counts, "float64") / float(model.scaling_factor_)
+        counts = g.columns(counts, range(step.n_components_))
+    divided = g.cast(counts, "float64") / float(step.scaling_factor_)
     return g.cast(divided, g.real)
 
 
-@converts("skrub", "SquashingScaler", "transform")
-def squashing_scaler(g: Conversion, model: Any, x: Frame) -> Tensor:
+@register_converter("skrub:SquashingScaler", "transform")
+def squashing_scaler(step: Any, columns: Frame, g: Conversion) -> Tensor:
     """A scaler of quantiles, whose results are squashed between two bounds."""
-    y = x.matrix()
+    y = columns.matrix()
     infinite = g.unary("IsInf", y, "bool")
     finite = g.where(infinite, float("nan"), y)
     parts, order = [], []
     for chosen, operations in (
-        (model.robust_cols_, _robust(model)),
-        (model.minmax_cols_, _min_max(model)),
-        (model.zero_cols_, [("Mul", [0.0])]),
+        (step.robust_cols_, _robust(step)),
+        (step.minmax_cols_, _min_max(step)),
+        (step.zero_cols_, [("Mul", [0.0])]),
     ):
-        columns = np.flatnonzero(chosen).tolist()
-        if columns:
-            parts.append(scaled(g, Frame(g, [g.columns(finite, columns)]), operations))
-            order += columns
+        places = np.flatnonzero(chosen).tolist()
+        if places:
+            parts.append(scaled(g, Frame(g, [g.columns(finite, places)]), operations))
+            order += places
     values = g.columns(g.concat(parts), np.argsort(order))
-    largest = float(model.max_absolute_value)
+    largest = float(step.max_absolute_value)
     ratio = values / largest
     squashed = values / g.sqrt(ratio * ratio + 1.0)
     bound = g.unary("Sign", y) * largest
     result = g.where(infinite, bound, squashed)
-    missing = np.ones(x.width, dtype=bool) if x.range is None else x.range.missing
-    result.range = Range.of(-2.0 * largest, 2.0 * largest, missing, x.width)
+    missing = np.ones(columns.width, dtype=bool) if columns.range is None else columns.range.missing
+    result.range = Range.of(-2.0 * largest, 2.0 * largest, missing, columns.width)
     return result
 
 
