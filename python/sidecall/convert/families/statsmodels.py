@@ -1,4 +1,4 @@
-"""Converters of fitted linear models of statsmodels: OLS and its relatives, and GLM."""
+"""Converters of fitted linear models of statsmodels: OLS and its relatives, RLM, and GLM."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..graph.frame import Frame
 from ..registry import Conversion
 from .linear_model import product
 
-LINEAR = "RegressionResultsWrapper OLSResults RegressionResults"
+LINEAR = "RegressionResultsWrapper OLSResults RegressionResults RLMResultsWrapper RLMResults"
 GENERALIZED = "GLMResultsWrapper GLMResults BinaryResultsWrapper"
 
 

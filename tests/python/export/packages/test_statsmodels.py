@@ -24,6 +24,8 @@ families = sm.families
 MODELS: dict[str, Any] = {
     "ols": lambda: sm.OLS(MEAN + RNG.normal(size=300), ROWS),
     "wls": lambda: sm.WLS(MEAN, ROWS, weights=np.arange(1, 301)),
+    "rlm": lambda: sm.RLM(MEAN + RNG.standard_t(2, size=300), ROWS),
+    "rlm, least squares": lambda: sm.RLM(MEAN, ROWS, M=sm.robust.norms.LeastSquares()),
     "poisson": lambda: sm.GLM(COUNTS, ROWS, families.Poisson()),
     "binomial": lambda: sm.GLM(IS_LARGE, ROWS, families.Binomial()),
     "cloglog": lambda: sm.GLM(IS_LARGE, ROWS, families.Binomial(families.links.CLogLog())),
@@ -50,6 +52,8 @@ def test_a_formula_and_an_unknown_link_are_refused(tmp_path: Path) -> None:
     frame = ROWS.assign(y=MEAN)
     with pytest.raises(StepError, match="fitted with a formula"):
         sidecall.export(smf.ols("y ~ a * c", frame).fit(), tmp_path / "m.onnx", frame)
+    with pytest.raises(StepError, match="fitted with a formula"):
+        sidecall.export(smf.rlm("y ~ a * c", frame).fit(), tmp_path / "m.onnx", frame)
     probit = sm.GLM(IS_LARGE, ROWS, families.Binomial(families.links.Probit())).fit()
     with pytest.raises(StepError, match="the link Probit is not supported"):
         sidecall.export(probit, tmp_path / "m.onnx", ROWS)
