@@ -5,52 +5,39 @@
 
 #include <utility>
 
-#include "base/text/percent.h"
+#include "base/text/uri.h"
 #include "error.h"
 #include "platform.h"
 
 namespace sidecall {
 namespace {
 
-std::string percent_decode(const std::string& text) {
-  std::string decoded;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    const int byte = escaped_byte(text, i);
-    if (byte <= 0)
-      throw Error(
-          SIDECALL_INVALID_ARGUMENT,
-          "uri '" + text + "': expected two hexadecimal digits, and not 00, after each '%'");
-    decoded += static_cast<char>(byte);
-    i += 2;
-  }
-  return decoded;
+std::string decode(std::string_view path) {
+  std::optional<std::string> decoded = decode_escapes(path);
+  if (!decoded || decoded->find('\0') != std::string::npos)
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "uri '" + std::string(path) +
+                    "': expected two hexadecimal digits, and not 00, after each '%'");
+  return *std::move(decoded);
 }
 
-// The path that `uri` names. It is a URI if it begins with a scheme: at least two lower-case
-// letters, digits, "+", "-" or ".", then a colon. All else is a path, also "C:...". A file whose
-// name begins like a scheme can be opened as ./name.
+// The path that `uri` names. A file whose name begins like a scheme can be opened as ./name.
 std::string path_of(const std::string& uri) {
-  const size_t colon = uri.find(':');
-  const bool has_scheme = colon != std::string::npos && colon > 1 &&
-                          uri.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+-.") == colon;
-  if (!has_scheme) return uri;
-  const std::string scheme = uri.substr(0, colon);
+  const std::string scheme(uri_scheme(uri));
+  if (scheme.empty()) return uri;
   if (scheme != "file")
     throw Error(SIDECALL_UNSUPPORTED,
                 "uri '" + uri +
                     "': expected a path, file:, shm:, exec:, http:, https:, grpc: or grpcs:, got "
                     "the scheme '" +
                     scheme + "'");
-  const std::string rest = uri.substr(colon + 1);
-  const std::string localhost = "//localhost/";
-  if (rest.compare(0, localhost.size(), localhost) == 0)
-    return percent_decode(rest.substr(localhost.size() - 1));
-  if (rest.compare(0, 3, "///") == 0) return percent_decode(rest.substr(2));
-  if (rest.compare(0, 2, "//") != 0 && rest.compare(0, 1, "/") == 0) return percent_decode(rest);
+  constexpr std::string_view kLocalhost = "//localhost/", kNoHost = "///";
+  const std::string_view location = std::string_view(uri).substr(scheme.size() + 1);
+  if (location.substr(0, kLocalhost.size()) == kLocalhost)
+    return decode(location.substr(kLocalhost.size() - 1));
+  if (location.substr(0, kNoHost.size()) == kNoHost)
+    return decode(location.substr(kNoHost.size() - 1));
+  if (location.substr(0, 2) != "//" && location.substr(0, 1) == "/") return decode(location);
   throw Error(SIDECALL_INVALID_ARGUMENT,
               "uri '" + uri + "': write it as file:///path or file:/path");
 }

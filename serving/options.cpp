@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/platform.h"
 #include "core/text.h"
+#include "engines/shm/engine.h"
 #include "network.h"
 
 namespace sidecall {
@@ -38,8 +39,7 @@ shm::ServerOptions channel_options(const sidecall_server_options& options, shm::
 }
 
 std::string address_of(const std::string& at) {
-  constexpr std::string_view kScheme = "shm:";
-  if (at.compare(0, kScheme.size(), kScheme) == 0) return at.substr(kScheme.size());
+  if (const auto address = shm_address(at)) return std::string(*address);
   throw Error(SIDECALL_INVALID_ARGUMENT, "at: expected shm:NAME or shm:///path, got '" + at + "'");
 }
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/process/fork_generation.h"
+#include "base/text/uri.h"
 #include "context.h"
 #include "core/artifact/file_contract.h"
 #include "core/artifact/onnx_file.h"
@@ -22,8 +23,6 @@
 namespace sidecall {
 namespace {
 
-constexpr std::string_view kSchemes[] = {
-    "http://", "https://", "http+unix:", "grpc://", "grpcs://", "grpc+unix:"};
 constexpr int64_t kFirstAttempt = INT64_C(2) * 1000 * 1000 * 1000;
 constexpr std::chrono::milliseconds kRetryPause{50};
 
@@ -167,12 +166,10 @@ sidecall_net_metadata describe(NetworkShared* shared, int64_t wait_ns) {
 // Upper case counts too. Such a URI is refused later; a path would be shown whole, with a password
 // that it may have.
 bool is_network(const std::string& uri) noexcept {
-  return std::any_of(std::begin(kSchemes), std::end(kSchemes), [&](std::string_view scheme) {
-    return uri.size() >= scheme.size() &&
-           std::equal(scheme.begin(), scheme.end(), uri.begin(), [](char a, char b) {
-             return a == (b >= 'A' && b <= 'Z' ? b - 'A' + 'a' : b);
-           });
-  });
+  constexpr size_t kLongestStart = 10;  // "grpc+unix:"
+  std::string start = uri.substr(0, kLongestStart);
+  for (char& c : start) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return network_scheme(start) != nullptr;
 }
 
 std::shared_ptr<const Model> open_network(const std::string& uri,

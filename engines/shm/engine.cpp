@@ -4,6 +4,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/text/uri.h"
 #include "context.h"
 #include "core/clock.h"
 #include "core/contract/signature_json.h"
@@ -15,12 +16,7 @@
 namespace sidecall {
 namespace {
 
-constexpr std::string_view kShm = "shm:";
-constexpr std::string_view kExec = "exec:";
-
-bool starts_with(std::string_view text, std::string_view start) {
-  return text.substr(0, start.size()) == start;
-}
+constexpr std::string_view kExec = "exec";
 
 class RemoteEngine final : public Engine {
  public:
@@ -45,20 +41,19 @@ class RemoteEngine final : public Engine {
 
 std::unique_ptr<shm::Endpoint> endpoint_of(const std::string& uri,
                                            const sidecall_model_options& options) {
-  const std::string_view text = uri;
-  if (starts_with(text, kShm)) return shm::make_socket_endpoint(text.substr(kShm.size()));
+  if (const auto address = shm_address(uri)) return shm::make_socket_endpoint(*address);
   if (options.allow_exec == 0) {
     throw Error(
         SIDECALL_INVALID_ARGUMENT,
         "uri 'exec:': expected allow_exec = 1, got 0: opening an exec: model starts a program");
   }
-  return shm::make_child_endpoint(text.substr(kExec.size()));
+  return shm::make_child_endpoint(*after_scheme(uri, kExec));
 }
 
 // The title of a model without a name: "fraud" for shm:fraud and shm:/run/app/fraud.sock, "" for
 // exec:.
 std::string title_of(const std::string& uri) {
-  if (!starts_with(uri, kShm)) return "";
+  if (!shm_address(uri)) return "";
   std::string name = uri.substr(uri.find_last_of(":/") + 1);
   constexpr std::string_view kEnding = ".sock";
   if (name.size() > kEnding.size() &&
@@ -69,8 +64,12 @@ std::string title_of(const std::string& uri) {
 
 }  // namespace
 
+std::optional<std::string_view> shm_address(std::string_view uri) noexcept {
+  return after_scheme(uri, "shm");
+}
+
 bool is_remote(const std::string& uri) noexcept {
-  return starts_with(uri, kShm) || starts_with(uri, kExec);
+  return shm_address(uri) || after_scheme(uri, kExec);
 }
 
 namespace {
@@ -107,7 +106,7 @@ std::shared_ptr<const Model> open(std::unique_ptr<shm::Endpoint> endpoint, Origi
 std::shared_ptr<const Model> open_remote(const std::string& uri,
                                          const sidecall_model_options& options) {
   Origin origin;
-  origin.label = "server '" + (starts_with(uri, kShm) ? uri : std::string("exec:")) + "'";
+  origin.label = "server '" + (shm_address(uri) ? uri : std::string("exec:")) + "'";
   origin.title = title_of(uri);
   return open(with_core_errors([&] { return endpoint_of(uri, options); }), std::move(origin),
               options);

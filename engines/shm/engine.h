@@ -4,12 +4,17 @@
 #include <sidecall/sidecall.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/model.h"
 #include "shm/common/direct.h"
 
 namespace sidecall {
+
+// What follows "shm:", if the URI begins with it.
+std::optional<std::string_view> shm_address(std::string_view uri) noexcept;
 
 // Whether a URI names a model in another process.
 bool is_remote(const std::string& uri) noexcept;

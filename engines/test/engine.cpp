@@ -1,6 +1,7 @@
 // Implements the engine behind test: URIs; see engine.h.
 #include "engine.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <string_view>
@@ -8,14 +9,13 @@
 #include <utility>
 
 #include "base/process/fork_generation.h"
+#include "base/text/uri.h"
 #include "context.h"
 #include "core/engine.h"
 #include "core/error.h"
 
 namespace sidecall {
 namespace {
-
-constexpr std::string_view kModel = "test:double";
 
 class TestEngine final : public Engine {
  public:
@@ -51,32 +51,31 @@ class TestEngine final : public Engine {
                   "test:double?open_ms=50&run_ms=20");
 }
 
-// Takes the value of `name` out of the query "?open_ms=50&run_ms=20".
-std::chrono::milliseconds take_time(std::string_view* query, std::string_view name,
-                                    const std::string& uri) {
-  if (query->empty() || query->substr(1, name.size()) != name) return {};
-  const char* const begin = query->data() + 1 + name.size();
-  const char* const end = query->data() + query->size();
+std::chrono::milliseconds read_time(std::string_view text, const std::string& uri) {
+  const char* const end = text.data() + text.size();
   int milliseconds = -1;
-  const auto [rest, error] = std::from_chars(begin, end, milliseconds);
-  if (error != std::errc() || milliseconds < 0 || milliseconds > 60000) refuse(uri);
-  query->remove_prefix(static_cast<size_t>(rest - query->data()));
+  const auto [after, error] = std::from_chars(text.data(), end, milliseconds);
+  if (error != std::errc() || after != end || milliseconds < 0 || milliseconds > 60000) refuse(uri);
   return std::chrono::milliseconds(milliseconds);
 }
 
 }  // namespace
 
-bool is_test(const std::string& uri) noexcept { return uri.compare(0, 5, "test:") == 0; }
+bool is_test(const std::string& uri) noexcept { return uri_scheme(uri) == "test"; }
 
 std::shared_ptr<const Model> open_test(const std::string& uri,
                                        const sidecall_model_options& options) {
-  std::string_view query = uri;
-  if (query.substr(0, kModel.size()) != kModel) refuse(uri);
-  query.remove_prefix(kModel.size());
-  if (!query.empty() && query[0] != '?') refuse(uri);
-  const auto open_time = take_time(&query, "open_ms=", uri);
-  const auto run_time = take_time(&query, "run_ms=", uri);
-  if (!query.empty()) refuse(uri);
+  const size_t question = std::min(uri.find('?'), uri.size());
+  if (uri.substr(0, question) != "test:double") refuse(uri);
+  std::chrono::milliseconds open_time{}, run_time{};
+  const auto read_option = [&](std::string_view name, std::string_view value) {
+    if (name == "open_ms") open_time = read_time(value, uri);
+    else if (name == "run_ms") run_time = read_time(value, uri);
+    else refuse(uri);
+  };
+  const std::string_view query = std::string_view(uri).substr(std::min(question + 1, uri.size()));
+  const bool is_empty = query.empty() && question != uri.size();
+  if (is_empty || !read_query(query, read_option)) refuse(uri);
   std::this_thread::sleep_for(open_time);
   Origin origin;
   origin.label = "server '" + uri + "'";

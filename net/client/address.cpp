@@ -115,7 +115,7 @@ void check_path(const Address& address) {
 }  // namespace
 
 Address read_address(const std::string& uri) {
-  const Scheme& scheme = scheme_of(uri, "uri");
+  const NetworkScheme& scheme = scheme_of(uri, "uri");
   Address address;
   address.protocol = scheme.is_grpc ? Protocol::kGrpc : Protocol::kHttp;
   address.is_secure = scheme.is_secure;
@@ -123,10 +123,10 @@ Address read_address(const std::string& uri) {
   if (rest.find('#') != std::string_view::npos) refuse("no fragment", "a #");
   const size_t question = rest.find('?');
   if (question != std::string_view::npos)
-    read_query(rest.substr(question + 1), "uri",
-               [&](std::string_view name, const std::string& value) {
-                 read_option(name, value, &address);
-               });
+    read_options(rest.substr(question + 1), "uri",
+                 [&](std::string_view name, const std::string& value) {
+                   read_option(name, value, &address);
+                 });
   rest = rest.substr(0, question);
   address.label = "server '" + uri.substr(0, scheme.start.size() + rest.size()) + "'";
 

@@ -90,17 +90,17 @@ void check(const ServerAddress& address) {
 }  // namespace
 
 ServerAddress read_server_address(const std::string& at) {
-  const Scheme& scheme = scheme_of(at, "at");
+  const NetworkScheme& scheme = scheme_of(at, "at");
   ServerAddress address;
   address.is_grpc = scheme.is_grpc;
   address.is_secure = scheme.is_secure;
   std::string_view rest = std::string_view(at).substr(scheme.start.size());
   const size_t question = rest.find('?');
   if (question != std::string_view::npos)
-    read_query(rest.substr(question + 1), "at",
-               [&](std::string_view name, const std::string& value) {
-                 read_option(name, value, &address);
-               });
+    read_options(rest.substr(question + 1), "at",
+                 [&](std::string_view name, const std::string& value) {
+                   read_option(name, value, &address);
+                 });
   rest = rest.substr(0, question);
   address.label = std::string(scheme.start) + std::string(rest);
   if (scheme.is_socket) {
