@@ -201,6 +201,27 @@ TEST_CASE("faults are stored only in the memory that the caller provides") {
   CHECK(std::string(room.message).find("\"x\"") == std::string::npos);
 }
 
+TEST_CASE("a fault says what its name names") {
+  const sidecall::Model model = support::open("kinds.onnx");
+  sidecall_fault fault{};
+  sidecall_error room = SIDECALL_ERROR_INIT;
+  room.faults = &fault;
+  room.faults_capacity = 1;
+  const auto kind_of = [&](const std::string& json) {
+    fault.kind = -1;
+    sidecall_text* text = nullptr;
+    CHECK(sidecall_predict_json(model.get(), json.data(), json.size(), &text, &room) !=
+          SIDECALL_OK);
+    return fault.kind;
+  };
+  CHECK(kind_of(R"({"f32": "x"})") == SIDECALL_FAULT_FEATURE);
+  CHECK(kind_of("[]") == SIDECALL_FAULT_RECORDS);
+  CHECK(std::string(fault.name).empty());
+  const sidecall::Call call(model, 1);
+  CHECK(status(sidecall_call_run(call.get(), -1, &room)) == "MISSING_INPUT");
+  CHECK(fault.kind == SIDECALL_FAULT_INPUT);
+}
+
 TEST_CASE("a caller with room for more faults than the limit gets the number of stored faults") {
   const sidecall::Model model = support::open("text.onnx");
   std::string json = "[";
