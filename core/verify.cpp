@@ -71,7 +71,7 @@ class Comparison {
 
   void compare_number(const GoldenOutput& output, int64_t row, int32_t index, double expected,
                       OutputCheck* check) {
-    const double got = call_->get_f64(row, index);
+    const double got = call_->columns().get_f64(row, index);
     if (got == expected || (std::isnan(got) && std::isnan(expected))) return;
     const double difference = std::fabs(got - expected);
     const double allowed =
@@ -85,8 +85,8 @@ class Comparison {
   void compare_exact(const GoldenOutput& output, int64_t row, int32_t index, const Value& expected,
                      OutputCheck* check) {
     const bool is_text = expected.kind == Value::Kind::kString;
-    const std::string got = is_text ? std::string(call_->get_str(row, index))
-                                    : std::to_string(call_->get_i64(row, index));
+    const std::string got = is_text ? std::string(call_->columns().get_str(row, index))
+                                    : std::to_string(call_->columns().get_i64(row, index));
     const std::string wanted = is_text ? *expected.text : std::to_string(expected.integer);
     if (got == wanted || (output.is_label && output.width == 1 && is_tie(output, row, wanted, got)))
       return;

@@ -102,7 +102,7 @@ class ModelSession final : public shm::Session {
 
   void place_known_outputs(shm::Response& response, bool is_same) {
     if (!is_same) {
-      call_.drop_results();
+      call_.discard_results();
       hold_known_outputs(response);
     }
     for (size_t i = 0; i < outputs_.size(); ++i) {

@@ -149,7 +149,7 @@ sidecall_status sidecall_call_get_f64(sidecall_call* call, int64_t row, int32_t 
                                       double* out_value, sidecall_error* err) {
   return guard(err, [&] {
     require(out_value != nullptr, "out_value must not be NULL");
-    *out_value = use(call).get_f64(row, column);
+    *out_value = use(call).columns().get_f64(row, column);
   });
 }
 
@@ -157,7 +157,7 @@ sidecall_status sidecall_call_get_i64(sidecall_call* call, int64_t row, int32_t 
                                       int64_t* out_value, sidecall_error* err) {
   return guard(err, [&] {
     require(out_value != nullptr, "out_value must not be NULL");
-    *out_value = use(call).get_i64(row, column);
+    *out_value = use(call).columns().get_i64(row, column);
   });
 }
 
@@ -168,7 +168,7 @@ sidecall_status sidecall_call_get_str(sidecall_call* call, int64_t row, int32_t 
   return guard(err, [&] {
     require(out_value != nullptr && out_length != nullptr,
             "out_value and out_length must not be NULL");
-    const std::string_view text = use(call).get_str(row, column);
+    const std::string_view text = use(call).columns().get_str(row, column);
     *out_value = text.data();
     *out_length = text.size();
   });
@@ -177,30 +177,31 @@ sidecall_status sidecall_call_get_str(sidecall_call* call, int64_t row, int32_t 
 sidecall_status sidecall_call_get_row(sidecall_call* call, int64_t row, const int32_t* columns,
                                       sidecall_value* out_values, int64_t count,
                                       sidecall_error* err) {
-  return guard(err, [&] { use(call).get_row(row, columns, out_values, count); });
+  return guard(err, [&] { use(call).columns().get_row(row, columns, out_values, count); });
 }
 
 sidecall_status sidecall_call_get_row_f64(sidecall_call* call, int64_t row, const int32_t* columns,
                                           double* out_values, int64_t count, sidecall_error* err) {
-  return guard(err, [&] { use(call).get_row(row, columns, out_values, count); });
+  return guard(err, [&] { use(call).columns().get_row(row, columns, out_values, count); });
 }
 
 sidecall_status sidecall_call_get_column_f64(sidecall_call* call, int32_t column,
                                              double* out_values, int64_t count,
                                              sidecall_error* err) {
-  return guard(err, [&] { use(call).get_column(column, out_values, count); });
+  return guard(err, [&] { use(call).columns().get_column(column, out_values, count); });
 }
 
 sidecall_status sidecall_call_get_column_i64(sidecall_call* call, int32_t column,
                                              int64_t* out_values, int64_t count,
                                              sidecall_error* err) {
-  return guard(err, [&] { use(call).get_column(column, out_values, count); });
+  return guard(err, [&] { use(call).columns().get_column(column, out_values, count); });
 }
 
 sidecall_status sidecall_call_get_column_str(sidecall_call* call, int32_t column,
                                              const char** out_values, size_t* out_lengths,
                                              int64_t count, sidecall_error* err) {
-  return guard(err, [&] { use(call).get_column(column, out_values, out_lengths, count); });
+  return guard(err,
+               [&] { use(call).columns().get_column(column, out_values, out_lengths, count); });
 }
 
 }  // extern "C"

@@ -45,7 +45,7 @@ bool KeptCalls::keep(sidecall_call* call, bool lends_connection) {
   if (bytes > kMaxKeptBytes) return false;
   wipe_inputs(call);
   call->call.reset();
-  call->call.drop_results();
+  call->call.discard_results();
   call->run.forget_outcome();
   if (lends_connection) call->call.lend_connection();
   const std::lock_guard lock(mutex_);

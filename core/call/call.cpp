@@ -7,39 +7,9 @@
 #include <string>
 
 #include "core/text.h"
+#include "tensor_view.h"
 
 namespace sidecall {
-namespace {
-
-void fill_view(sidecall_view* view, int32_t dtype, const Dims& dims, void* data, uint64_t bytes,
-               const int64_t* offsets) {
-  view->dtype = dtype;
-  view->rank = static_cast<int32_t>(dims.size());
-  view->flags = 0;
-  view->dims = dims.data();
-  view->data = data;
-  view->data_bytes = bytes;
-  view->offsets = offsets;
-}
-
-// `what`: "input" or "output".
-void require_index(const char* what, int32_t index, size_t count) {
-  if (index >= 0 && static_cast<size_t>(index) < count) return;
-  const std::string expected = std::string(what) + ": expected the index of an " + what;
-  if (index == -1)
-    throw Error(SIDECALL_UNKNOWN_NAME, "unknown " + expected + ", got -1 (not found)");
-  throw Error(SIDECALL_INVALID_ARGUMENT, expected + ", which is less than " +
-                                             std::to_string(count) + ", got " +
-                                             std::to_string(index));
-}
-
-bool is_aligned(const void* data, int32_t dtype) {
-  const auto bytes = static_cast<uintptr_t>(std::max(dtype_bits(dtype) / 8, 1));
-  return reinterpret_cast<uintptr_t>(data) % bytes == 0;
-}
-
-}  // namespace
-
 Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows,
            bool lends_connection)
     : signature_(signature),
@@ -48,19 +18,15 @@ Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, 
       has_joint_layout_(context_->has_joint_layout()),
       run_times_(engine.route() == Route::kInProcess ? &engine.run_times() : nullptr),
       inputs_(signature.inputs.size()),
-      outputs_(signature.outputs.size()) {
+      outputs_(signature, *context_),
+      columns_(signature, *context_, outputs_) {
   context_->set_result_check(this);
   resize(rows);
 }
 
 Call::Input& Call::input_at(int32_t input) {
-  require_index("input", input, inputs_.size());
+  require_tensor_index("input", input, inputs_.size());
   return inputs_[static_cast<size_t>(input)];
-}
-
-Call::Output& Call::output_at(int32_t output) {
-  require_index("output", output, outputs_.size());
-  return outputs_[static_cast<size_t>(output)];
 }
 
 void Call::view_input(int32_t index, sidecall_view* view) {
@@ -95,7 +61,7 @@ void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
   // A reused call usually gets the same shape again. Only another shape is checked and allocated.
   const bool same = static_cast<size_t>(view.rank) == input.dims.size() &&
                     std::equal(input.dims.begin(), input.dims.end(), view.dims);
-  if (!same) check_dims(spec, Dims(view.dims, view.dims + view.rank));
+  if (!same) require_input_shape(spec, Dims(view.dims, view.dims + view.rank));
   const Dims fresh = same ? Dims() : Dims(view.dims, view.dims + view.rank);
   const Dims& dims = same ? input.dims : fresh;
   if (spec.dtype == SIDECALL_DTYPE_STRING) {
@@ -184,66 +150,18 @@ void Call::reset() {
   forget_records();
 }
 
-void Call::view_output(int32_t index, sidecall_view* view) {
+void Call::view_output(int32_t output, sidecall_view* view) {
   require_idle();
-  Output& output = output_at(index);
-  const int32_t dtype = signature_.outputs[static_cast<size_t>(index)].dtype;
-  if (!has_results_) {
-    if (shapes_changed_) settle_shapes();
-    fill_view(view, dtype, output.dims, nullptr,
-              output.is_known ? count_bytes(dtype, output.dims) : 0, nullptr);
-    if (!output.is_known) view->rank = -1;
-    return;
-  }
-  fetch(index);
-  if (dtype == SIDECALL_DTYPE_STRING) {
-    fill_view(view, dtype, output.dims, output.bytes.data(), output.bytes.size(),
-              output.offsets.data());
-  } else {
-    fill_view(view, dtype, output.dims, output.data, count_bytes(dtype, output.dims), nullptr);
-    if (context_->is_read_only(index)) view->flags |= SIDECALL_VIEW_READ_ONLY;
-  }
+  outputs_.require_index(output);
+  if (!outputs_.has_results()) resolve_shapes();
+  outputs_.view(output, view);
 }
 
-void Call::bind_output(int32_t index, void* data, uint64_t data_bytes) {
+void Call::bind_output(int32_t output, void* data, uint64_t data_bytes) {
   require_idle();
-  Output& output = output_at(index);
-  const TensorSpec& spec = signature_.outputs[static_cast<size_t>(index)];
-  if (spec.dtype == SIDECALL_DTYPE_STRING)
-    throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name,
-                           "a tensor whose elements have a fixed size", "string"});
-  if (shapes_changed_) settle_shapes();
-  if (!output.is_known)
-    throw Error("output",
-                {SIDECALL_SHAPE_MISMATCH, -1, spec.name, "a shape that is known before the run",
-                 "one that only the run determines"});
-  if (data != nullptr) {
-    const uint64_t bytes = count_bytes(spec.dtype, output.dims);
-    if (bytes != data_bytes) {
-      throw Error("output",
-                  {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(bytes) + " bytes",
-                   std::to_string(data_bytes) + " bytes"});
-    }
-    require(is_aligned(data, spec.dtype),
-            "data: expected an address that is aligned to the element type, got an unaligned one");
-  }
-  output.data = context_->shape_output(index, &output.dims, data);
-  output.is_bound = data != nullptr;
-  has_results_ = false;
-}
-
-// Fills `dims` and `data` of an output from the last run, and for strings its bytes and offsets.
-void Call::fetch(int32_t index) {
-  Output& output = outputs_[static_cast<size_t>(index)];
-  if (output.is_fetched) return;
-  if (!output.is_known) {
-    OutputTensor tensor = context_->output(index);
-    output.dims = std::move(tensor.dims);
-    output.data = tensor.data;
-  }
-  if (signature_.outputs[static_cast<size_t>(index)].dtype == SIDECALL_DTYPE_STRING)
-    context_->read_strings(index, &output.bytes, &output.offsets);
-  output.is_fetched = true;
+  outputs_.require_bindable(output);
+  resolve_shapes();
+  outputs_.bind(output, data, data_bytes);
 }
 
 }  // namespace sidecall

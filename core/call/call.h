@@ -1,6 +1,6 @@
 // One reusable workspace for predictions. The steps of a call: give inputs (call.cpp,
 // call_shapes.cpp, call_widths.cpp), set features (call_features.cpp, call_many.cpp), run
-// (call_run.cpp; call_checks.cpp refuses rows), read columns (call_columns.cpp, call_many.cpp).
+// (call_run.cpp; call_checks.cpp checks the inputs), read columns (outputs/column_reader.h).
 // Error texts are the same in every language.
 #pragma once
 
@@ -18,6 +18,9 @@
 #include "core/engine.h"
 #include "core/error.h"
 #include "fault_list.h"
+#include "outputs/column_reader.h"
+#include "outputs/output_tensors.h"
+#include "shape_inference.h"
 
 namespace sidecall {
 
@@ -48,10 +51,11 @@ class Call final : private ResultCheck {
   void bind_output(int32_t output, void* data, uint64_t data_bytes);
   // Discards the results of the last run, so that view_output() shows the shapes of the next run. A
   // server needs these shapes before that run.
-  void drop_results() noexcept { has_results_ = false; }
+  void discard_results() noexcept override { outputs_.discard_results(); }
   // The shapes that the outputs of the next run will have; nullopt if only the run determines them.
   std::vector<std::optional<Dims>> expected_outputs() const {
-    return outputs_for(input_dims(), agree_on_rows());
+    const std::vector<Dims> dims = input_dims();
+    return infer_output_shapes(signature_, dims, common_rows(signature_, dims, rows_));
   }
   // Whether the last run() passed all checks of its inputs, so that the engine was called.
   bool has_reached_engine() const noexcept { return has_reached_engine_; }
@@ -97,15 +101,8 @@ class Call final : private ResultCheck {
                    const uint8_t* missing, int64_t count);
   void clear();  // forgets all values and their faults
 
-  double get_f64(int64_t row, int32_t column);
-  int64_t get_i64(int64_t row, int32_t column);
-  std::string_view get_str(int64_t row, int32_t column);
-  // Several columns of a row, and one column of all rows. `columns` may be nullptr for all columns.
-  void get_row(int64_t row, const int32_t* columns, sidecall_value* out, int64_t count);
-  void get_row(int64_t row, const int32_t* columns, double* out, int64_t count);
-  void get_column(int32_t column, double* out, int64_t count);
-  void get_column(int32_t column, int64_t* out, int64_t count);
-  void get_column(int32_t column, const char** out, size_t* out_lengths, int64_t count);
+  // Reads the results of the last run.
+  ColumnReader& columns() noexcept { return columns_; }
 
   void run(int64_t timeout_ns);
   // How long a run will probably take in this process; INT64_MAX if that is unknown, or if it runs
@@ -157,34 +154,17 @@ class Call final : private ResultCheck {
     bool is_borrowed = false;
     FaultList faults;  // of strings that were given, by feature; the next run reports them
   };
-  struct Output {
-    Dims dims;
-    void* data = nullptr;
-    bool is_known = false;    // the shape follows from the inputs
-    bool is_bound = false;    // `data` is the caller's memory
-    bool is_fetched = false;  // fetch() was called since the last run
-    std::string bytes;
-    std::vector<int64_t> offsets;
-  };
 
   // call.cpp
   void require_idle() { context_->require_idle(); }
   Input& input_at(int32_t input);
-  Output& output_at(int32_t output);
-  void check_dims(const TensorSpec& spec, const Dims& dims) const;
   void copy_strings(int32_t input, const char* data, const int64_t* offsets, int64_t count);
-  void fetch(int32_t output);
 
   // call_shapes.cpp
   void allocate(int32_t input, Dims dims);
   void place(int32_t input, Dims dims);
-  void settle_shapes();
-  int64_t agree_on_rows() const;
-  // The size of each named dimension, by the id of the name; -1 if no input has the name.
-  using NamedDims = std::vector<int64_t>;
-  std::optional<Dims> output_dims(int32_t output, int64_t rows, const NamedDims& named) const;
+  void resolve_shapes();
   std::vector<Dims> input_dims() const;
-  std::vector<std::optional<Dims>> outputs_for(const std::vector<Dims>& inputs, int64_t rows) const;
   void announce(int32_t input, const Dims& dims);
 
   // call_features.cpp, call_inline.h
@@ -232,11 +212,6 @@ class Call final : private ResultCheck {
   template <typename Number>
   void check_columns(size_t input, bool is_clean, FaultList* faults);
   std::string_view check_text(int32_t input, int64_t element, std::string_view text);
-  std::exception_ptr check_results() noexcept override;
-  void discard_results() noexcept override { has_results_ = false; }
-  bool has_finite_outputs();
-  int32_t column_not_finite(int64_t row) const;
-  void judge_rows();
 
   // call_widths.cpp
   void require_float32(int32_t input, const void* doubles, const Dims& dims) const;
@@ -255,18 +230,12 @@ class Call final : private ResultCheck {
   const Fault* put_byte(int64_t row, int32_t index, const Feature& feature, int64_t value);
   const Fault* put_seconds(int64_t row, int32_t index, const Feature& feature, int64_t seconds,
                            int32_t nanoseconds);
-  sidecall_value get(int64_t row, int32_t index);
-  template <typename Get>
-  void get_rows(int32_t index, int64_t count, Get get);
-
-  // call_columns.cpp
-  const Column& result_column(int32_t column);
-  const Column& column_at(int64_t row, int32_t column, int64_t* element);
 
   // call_run.cpp
   void prepare();
   bool borrows_memory() const noexcept;
   void run_timed(int64_t timeout_ns);
+  std::exception_ptr check_results() noexcept override;
 
   const Signature& signature_;
   const bool ignore_extra_;
@@ -276,13 +245,10 @@ class Call final : private ResultCheck {
   uint32_t num_runs_ = 0;        // synchronous ones
   int64_t rows_ = 0;
   std::vector<Input> inputs_;
-  std::vector<Output> outputs_;
-  // After a run, for each row: 0, or the number of the step that refuses the row. nullptr if the
-  // engine does not report refusals.
-  const int64_t* refusals_ = nullptr;
+  OutputTensors outputs_;
+  ColumnReader columns_;
   bool shapes_changed_ = true;
   bool has_reached_engine_ = false;
-  bool has_results_ = false;
 
   bool has_records_ = false;   // clear() or a set function was called since the last reset
   std::vector<State> states_;  // rows * features, row by row

@@ -1,34 +1,16 @@
-// Sets and reads many values of a call with one function: several features or columns of a row, and
-// one feature or column of all rows. Each value is treated as by the function for a single value.
+// Sets many values of a call with one function: several features of a row, and one feature of all
+// rows. Each value is treated as by the function for a single value.
 #include <sidecall/binding.h>
 
 #include <algorithm>
 #include <exception>
 
+#include "array_arguments.h"
 #include "call_inline.h"
 #include "core/text.h"
 
 namespace sidecall {
 namespace {
-
-// An array may be NULL if it is empty.
-void require_array(const void* array, int64_t count, const char* message) {
-  require(array != nullptr || count == 0, message);
-}
-
-// `known`: how many features or columns there are. `are_named`: the caller names the ones it means.
-void require_count(int64_t count, size_t known, bool are_named) {
-  if (are_named ? count >= 0 : count >= 0 && static_cast<uint64_t>(count) == known) return;
-  throw Error(SIDECALL_INVALID_ARGUMENT, "count: expected " +
-                                             (are_named ? "0 or more" : std::to_string(known)) +
-                                             ", got " + std::to_string(count));
-}
-
-void require_rows(int64_t count, int64_t rows) {
-  if (count == rows) return;
-  throw Error(SIDECALL_INVALID_ARGUMENT, "count: expected " + std::to_string(rows) +
-                                             ", the number of rows, got " + std::to_string(count));
-}
 
 void require_offsets(const char* data, uint64_t data_bytes, const int64_t* offsets, int64_t count) {
   require(data != nullptr || data_bytes == 0, "data must not be NULL");
@@ -48,11 +30,6 @@ void require_value(const sidecall_value& value) {
   require(!has_text || value.text != nullptr || value.length == 0, "text must not be NULL");
   require(value.kind != SIDECALL_VALUE_EPOCH || is_number({value.text, value.length}),
           "text: expected a text such as 12 or 1.5e3, but the text is not a number");
-}
-
-// Index number `at` of those that the caller named; without names it is `at` itself.
-int32_t index_at(const int32_t* named, int64_t at) {
-  return named == nullptr ? static_cast<int32_t>(at) : named[at];
 }
 
 }  // namespace
@@ -238,79 +215,6 @@ void Call::set_feature(int32_t index, const int64_t* seconds, const int32_t* nan
       const int32_t rest = nanoseconds == nullptr ? 0 : nanoseconds[row];
       return put_seconds(row, index, feature, seconds[row], rest);
     });
-  });
-}
-
-void Call::get_row(int64_t row, const int32_t* columns, double* out, int64_t count) {
-  require_array(out, count, "out_values must not be NULL");
-  require_count(count, signature_.columns.size(), columns != nullptr);
-  for (int64_t at = 0; at < count; ++at) out[at] = get_f64(row, index_at(columns, at));
-}
-
-void Call::get_row(int64_t row, const int32_t* columns, sidecall_value* out, int64_t count) {
-  require_array(out, count, "out_values must not be NULL");
-  require_count(count, signature_.columns.size(), columns != nullptr);
-  for (int64_t at = 0; at < count; ++at) out[at] = get(row, index_at(columns, at));
-}
-
-sidecall_value Call::get(int64_t row, int32_t index) {
-  int64_t element = 0;
-  sidecall_value value{};
-  switch (column_at(row, index, &element).dtype) {
-    case SIDECALL_DTYPE_STRING: {
-      const std::string_view text = get_str(row, index);
-      value.kind = SIDECALL_VALUE_STR;
-      value.text = text.data();
-      value.length = text.size();
-      return value;
-    }
-    case SIDECALL_DTYPE_BOOL:
-      value.kind = SIDECALL_VALUE_BOOL;
-      value.i64 = get_i64(row, index) != 0 ? 1 : 0;
-      return value;
-    case SIDECALL_DTYPE_INT8:
-    case SIDECALL_DTYPE_INT16:
-    case SIDECALL_DTYPE_INT32:
-    case SIDECALL_DTYPE_INT64:
-    case SIDECALL_DTYPE_UINT8:
-    case SIDECALL_DTYPE_UINT16:
-    case SIDECALL_DTYPE_UINT32:
-    case SIDECALL_DTYPE_UINT64:
-      value.kind = SIDECALL_VALUE_I64;
-      value.i64 = get_i64(row, index);
-      return value;
-    default:
-      value.kind = SIDECALL_VALUE_F64;
-      value.f64 = get_f64(row, index);
-      return value;
-  }
-}
-
-// `get` reads the value of a row.
-template <typename Get>
-void Call::get_rows(int32_t index, int64_t count, Get get) {
-  const Column& column = result_column(index);
-  require_rows(count, outputs_[static_cast<size_t>(column.output)].dims[0]);
-  for (int64_t row = 0; row < count; ++row) get(row);
-}
-
-void Call::get_column(int32_t index, double* out, int64_t count) {
-  require_array(out, count, "out_values must not be NULL");
-  get_rows(index, count, [&](int64_t row) { out[row] = get_f64(row, index); });
-}
-
-void Call::get_column(int32_t index, int64_t* out, int64_t count) {
-  require_array(out, count, "out_values must not be NULL");
-  get_rows(index, count, [&](int64_t row) { out[row] = get_i64(row, index); });
-}
-
-void Call::get_column(int32_t index, const char** out, size_t* out_lengths, int64_t count) {
-  require_array(out, count, "out_values must not be NULL");
-  require_array(out_lengths, count, "out_lengths must not be NULL");
-  get_rows(index, count, [&](int64_t row) {
-    const std::string_view text = get_str(row, index);
-    out[row] = text.data();
-    out_lengths[row] = text.size();
   });
 }
 

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "call.h"
+#include "outputs/result_checks.h"
 
 namespace sidecall {
 
@@ -18,7 +19,7 @@ void require_timeout(int64_t timeout_ns) {
 
 // Makes all checks that are possible before the engine is called, and throws if one fails.
 void Call::prepare() {
-  has_results_ = false;
+  outputs_.discard_results();
   if (set_failure_) std::rethrow_exception(set_failure_);
   // Before the shapes: the shape of an input that was not given is not the caller's.
   for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -28,14 +29,14 @@ void Call::prepare() {
     throw Error("input", {SIDECALL_MISSING_INPUT, -1, spec.name,
                           describe_tensor(spec.dtype, spec.dims, &spec.dim_names), "nothing"});
   }
-  if (shapes_changed_) settle_shapes();
+  resolve_shapes();
   FaultList faults;
   if (has_records_) check_records(&faults);
   if (signature_.has_contract) check_unwritten(&faults);
   if (faults.is_empty()) check_bools();
   if (signature_.has_contract) check_values(&faults);
   if (!faults.is_empty()) faults.raise(rows_ > 1);
-  for (Output& output : outputs_) output.is_fetched = false;
+  outputs_.start_run();
 }
 
 void Call::run(int64_t timeout_ns) {
@@ -53,6 +54,17 @@ void Call::run(int64_t timeout_ns) {
   // run.
   if (run_times_ != nullptr && (timeout_ns > 0 || (++num_runs_ & 63) == 0)) run_timed(timeout_ns);
   else context_->run(timeout_ns);
+}
+
+std::exception_ptr Call::check_results() noexcept {
+  try {
+    outputs_.locate();
+    sidecall::check_results(signature_, &outputs_, rows_);
+    outputs_.accept_results();
+    return nullptr;
+  } catch (...) {
+    return std::current_exception();
+  }
 }
 
 void Call::run_timed(int64_t timeout_ns) {
@@ -103,15 +115,13 @@ void Call::give_up() noexcept {
 
 void Call::lend_connection() noexcept {
   if (context_->is_busy()) return;
-  drop_results();
+  discard_results();
   context_->lend_connection(false);
 }
 
 bool Call::borrows_memory() const noexcept {
   const auto is_borrowed = [](const Input& input) { return input.is_borrowed; };
-  const auto is_bound = [](const Output& output) { return output.is_bound; };
-  return std::any_of(inputs_.begin(), inputs_.end(), is_borrowed) ||
-         std::any_of(outputs_.begin(), outputs_.end(), is_bound);
+  return std::any_of(inputs_.begin(), inputs_.end(), is_borrowed) || outputs_.has_bound();
 }
 
 bool Call::leave_to_worker(void (*dispose)(void*), void* owner) noexcept {

@@ -203,14 +203,14 @@ void append_finite(double number, std::string* out) {
 
 void append_value(Call* call, int64_t row, int32_t index, const Column& column, std::string* out) {
   if (column.dtype == SIDECALL_DTYPE_STRING)
-    return append_json_string(call->get_str(row, index), out);
+    return append_json_string(call->columns().get_str(row, index), out);
   if (column.dtype == SIDECALL_DTYPE_BOOL) {
-    *out += call->get_i64(row, index) != 0 ? "true" : "false";
+    *out += call->columns().get_i64(row, index) != 0 ? "true" : "false";
     return;
   }
   if (column.dtype == SIDECALL_DTYPE_FLOAT32 || column.dtype == SIDECALL_DTYPE_FLOAT64)
-    return append_finite(call->get_f64(row, index), out);
-  *out += std::to_string(call->get_i64(row, index));
+    return append_finite(call->columns().get_f64(row, index), out);
+  *out += std::to_string(call->columns().get_i64(row, index));
 }
 
 void append_record(Call* call, int64_t row, std::string* out) {

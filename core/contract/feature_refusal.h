@@ -1,5 +1,4 @@
-// Whether a feature accepts one value; used by call_features.cpp when features are set and by
-// call_checks.cpp when tensors are checked.
+// Whether a feature accepts one value. Used when features are set, and when tensors are checked.
 #pragma once
 
 #include <cstdint>

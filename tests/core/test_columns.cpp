@@ -23,8 +23,8 @@ int32_t read_last_column(int32_t dtype, const sidecall::Dims& shape) {
   Call call(signature, engine, false, 1);
   call.run(-1);
   return fake::status_of([&] {
-    dtype == SIDECALL_DTYPE_STRING ? static_cast<void>(call.get_str(0, 4))
-                                   : static_cast<void>(call.get_f64(0, 4));
+    dtype == SIDECALL_DTYPE_STRING ? static_cast<void>(call.columns().get_str(0, 4))
+                                   : static_cast<void>(call.columns().get_f64(0, 4));
   });
 }
 

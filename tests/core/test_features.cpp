@@ -125,7 +125,7 @@ TEST_CASE("outputs cannot be read after shapes changed") {
   const Dims dims = {3, 1};
   call.give_input(0, view_of(SIDECALL_DTYPE_FLOAT32, x.data(), dims), false);
   CHECK(status_of([&] { call.bind_output(0, small.data(), 4); }) == SIDECALL_SHAPE_MISMATCH);
-  CHECK(status_of([&] { call.get_f64(2, 0); }) == SIDECALL_NOT_RUN);
+  CHECK(status_of([&] { call.columns().get_f64(2, 0); }) == SIDECALL_NOT_RUN);
 }
 
 TEST_CASE("an exception of the engine keeps its status") {
@@ -137,7 +137,7 @@ TEST_CASE("an exception of the engine keeps its status") {
   fake::QueuedCall queued(&call);
   queued.start(-1);
   CHECK_THROWS_AS(queued.finish(-1), std::bad_alloc);
-  CHECK(status_of([&] { call.get_f64(0, 0); }) == SIDECALL_NOT_RUN);
+  CHECK(status_of([&] { call.columns().get_f64(0, 0); }) == SIDECALL_NOT_RUN);
 }
 
 TEST_CASE("the values of a view are missing until the caller writes them") {

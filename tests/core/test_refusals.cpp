@@ -125,7 +125,7 @@ TEST_CASE("the output that reports refused rows is not listed among the outputs 
   Call call(model.signature, model.engine, false, 2);
   model.fill(&call);
   call.run(-1);
-  CHECK(call.get_f64(1, 2) == 0);
+  CHECK(call.columns().get_f64(1, 2) == 0);
 }
 
 TEST_CASE("all values in tensors are checked by row and feature") {
@@ -256,7 +256,7 @@ TEST_CASE(
           "step 'pca': expected finite numbers, got others (row 1); output 'scores.1': expected "
           "finite numbers, got others (row 2); "
           "step 'log': expected numbers above 0, got others (row 3); and 1 more");
-    CHECK(status_of([&] { call.get_f64(0, 0); }) == SIDECALL_NOT_RUN);
+    CHECK(status_of([&] { call.columns().get_f64(0, 0); }) == SIDECALL_NOT_RUN);
   }
 }
 
@@ -301,7 +301,7 @@ TEST_CASE("a run after a refused one succeeds, also with another number of rows"
   CHECK(status_of([&] { call.run(-1); }) == SIDECALL_REFUSED);
   refuses = false;
   call.run(-1);
-  CHECK(call.get_f64(1, 0) == 0);
+  CHECK(call.columns().get_f64(1, 0) == 0);
   call.resize(7);
   model.fill(&call);
   call.run(-1);

@@ -161,7 +161,7 @@ TEST_CASE("a remote run returns its outputs and gets the timeout") {
   f.call->run(-1);
   peer.join();
   CHECK(f.peer.timeout_ns == -1);
-  CHECK(f.call->get_f64(0, 0) == 42);
+  CHECK(f.call->columns().get_f64(0, 0) == 42);
 }
 
 TEST_CASE("a failed remote run reports its error, and the call stays usable") {
@@ -171,11 +171,11 @@ TEST_CASE("a failed remote run reports its error, and the call stays usable") {
   CHECK(f.peer.timeout_ns <= 1000 * kMillisecond);
   f.peer.answer(SIDECALL_PEER_DIED);
   CHECK(status_of([&] { f.queued->finish(-1); }) == SIDECALL_PEER_DIED);
-  CHECK(status_of([&] { f.call->get_f64(0, 0); }) == SIDECALL_NOT_RUN);
+  CHECK(status_of([&] { f.call->columns().get_f64(0, 0); }) == SIDECALL_NOT_RUN);
   f.start(-1);
   f.peer.answer();
   f.queued->finish(-1);
-  CHECK(f.call->get_f64(0, 0) == 42);
+  CHECK(f.call->columns().get_f64(0, 0) == 42);
 }
 
 TEST_CASE("a call is busy until the outcome of its remote run was taken") {
@@ -211,7 +211,7 @@ TEST_CASE("a remote run that ends early is given up, is reported once, and leave
   f.peer.answer();
   f.call->cancel();  // too late: the answer has arrived
   f.queued->finish(-1);
-  CHECK(f.call->get_f64(0, 0) == 42);
+  CHECK(f.call->columns().get_f64(0, 0) == 42);
   CHECK(f.peer.num_given_up == 1);
 }
 

@@ -164,9 +164,10 @@ class Client {
     }
     for (size_t i = 0; i < signature.columns.size(); ++i) {
       const auto column = static_cast<int32_t>(i);
-      fuzz::run([&] { call_->get_f64(0, column); });
+      fuzz::run([&] { call_->columns().get_f64(0, column); });
       fuzz::run([&] {
-        fuzz::require(call_->get_str(0, column).size() <= fuzz::kResponseSlot, "a short text");
+        fuzz::require(call_->columns().get_str(0, column).size() <= fuzz::kResponseSlot,
+                      "a short text");
       });
     }
   }
