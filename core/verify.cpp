@@ -23,15 +23,15 @@ std::string rough_text(double number) {
 const Fault* set_value(Call* call, int64_t row, int32_t feature, const Value& value) {
   switch (value.kind) {
     case Value::Kind::kMissing:
-      return call->set_missing(row, feature);
+      return call->features().set_missing(row, feature);
     case Value::Kind::kFloat:
-      return call->set_f64(row, feature, value.number);
+      return call->features().set_f64(row, feature, value.number);
     case Value::Kind::kInt:
-      return call->set_i64(row, feature, value.integer);
+      return call->features().set_i64(row, feature, value.integer);
     case Value::Kind::kBool:
-      return call->set_bool(row, feature, static_cast<int32_t>(value.integer));
+      return call->features().set_bool(row, feature, static_cast<int32_t>(value.integer));
     case Value::Kind::kString:
-      return call->set_str(row, feature, *value.text);
+      return call->features().set_str(row, feature, *value.text);
   }
   return nullptr;
 }
@@ -159,8 +159,8 @@ Verification run_golden_rows(const Model& model, const Engine& engine,
   try {
     for (size_t i = 0; i < golden.features.size(); ++i) {
       for (int64_t row = 0; row < golden.rows; ++row)
-        call.raise(set_value(&call, row, static_cast<int32_t>(i),
-                             golden.features[i][static_cast<size_t>(row)]));
+        call.features().raise(set_value(&call, row, static_cast<int32_t>(i),
+                                        golden.features[i][static_cast<size_t>(row)]));
     }
     call.run(time_left(deadline));
     return Comparison(model, engine, &call).compare();

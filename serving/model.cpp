@@ -42,7 +42,7 @@ class ModelSession final : public shm::Session {
     bool is_complete = false;
     const auto drop_if_incomplete = [&](void*) {
       if (is_complete) return;
-      call_.drop_faults();
+      call_.clear_string_faults();
       // The engine may have made results or intermediate values that hold() did not count, because
       // only the run determines their size.
       const bool is_larger = has_late_ || call_.working_bytes() > counted_working_bytes_;
@@ -52,7 +52,7 @@ class ModelSession final : public shm::Session {
     try {
       const bool is_same = is_bound_ && request.is_same_layout();
       is_bound_ = false;
-      give_inputs(request, is_same);
+      set_inputs(request, is_same);
       place_known_outputs(response, is_same);
       if (const int32_t stopped = request.stop_status())
         throw shm::Error(stopped, stop_text(stopped));
@@ -84,7 +84,7 @@ class ModelSession final : public shm::Session {
 
   // If the layout did not change, the inputs are still bound to the slot and only strings are
   // copied.
-  void give_inputs(const shm::Request& request, bool is_same) {
+  void set_inputs(const shm::Request& request, bool is_same) {
     if (is_same && !has_strings_) return;
     for (size_t i = 0; i < request.num_inputs(); ++i) {
       const shm::InputView& input = request.input(i);
@@ -96,7 +96,7 @@ class ModelSession final : public shm::Session {
       view.data = const_cast<void*>(input.data);  // only read, although a view is writable
       view.data_bytes = input.bytes;
       view.offsets = input.offsets;
-      call_.give_input(static_cast<int32_t>(i), view, true);
+      call_.set_input(static_cast<int32_t>(i), view, true);
     }
   }
 
@@ -128,7 +128,7 @@ class ModelSession final : public shm::Session {
   // std::string and one pointer for each element. The first output also counts the memory of the
   // refusals, which hold one step number for each row.
   void hold_known_outputs(shm::Response& response) {
-    const std::vector<std::optional<Dims>> expected = call_.expected_outputs();
+    const std::vector<std::optional<Dims>> expected = call_.expected_output_shapes();
     has_late_ = false;
     for (size_t i = 0; i < expected.size(); ++i) {
       const int32_t dtype = model_->signature().outputs[i].dtype;

@@ -14,11 +14,11 @@ using sidecall::use;
 
 namespace {
 
-void give_input(sidecall_call* call, int32_t input, const sidecall_view* view, bool borrow) {
+void set_input(sidecall_call* call, int32_t input, const sidecall_view* view, bool borrow) {
   require(view != nullptr, "view must not be NULL");
-  if (view->struct_size == sizeof *view) return use(call).give_input(input, *view, borrow);
-  use(call).give_input(
-      input, sidecall::read_struct(view, sidecall_view(SIDECALL_VIEW_INIT), "view"), borrow);
+  if (view->struct_size == sizeof *view) return use(call).set_input(input, *view, borrow);
+  use(call).set_input(input, sidecall::read_struct(view, sidecall_view(SIDECALL_VIEW_INIT), "view"),
+                      borrow);
 }
 
 }  // namespace
@@ -99,12 +99,12 @@ sidecall_status sidecall_call_output(sidecall_call* call, int32_t output, sideca
 
 sidecall_status sidecall_call_copy_input(sidecall_call* call, int32_t input,
                                          const sidecall_view* view, sidecall_error* err) {
-  return guard(err, [&] { give_input(call, input, view, false); });
+  return guard(err, [&] { set_input(call, input, view, false); });
 }
 
 sidecall_status sidecall_call_bind_input(sidecall_call* call, int32_t input,
                                          const sidecall_view* view, sidecall_error* err) {
-  return guard(err, [&] { give_input(call, input, view, true); });
+  return guard(err, [&] { set_input(call, input, view, true); });
 }
 
 void sidecall_call_describe_mismatch(sidecall_call* call, int32_t input, const char* got,

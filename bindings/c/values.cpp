@@ -7,7 +7,7 @@
 #include "core/call/call.h"
 #include "core/text.h"
 
-using sidecall::Call;
+using sidecall::FeatureWriter;
 using sidecall::guard;
 using sidecall::require;
 using sidecall::use;
@@ -18,8 +18,8 @@ namespace {
 template <typename Set>
 sidecall_status set(sidecall_call* call, sidecall_error* err, Set set) {
   return guard(err, [&] {
-    Call& used = use(call);
-    used.raise(set(used));
+    FeatureWriter& features = use(call).features();
+    features.raise(set(features));
   });
 }
 
@@ -29,69 +29,75 @@ extern "C" {
 
 sidecall_status sidecall_call_set_f64(sidecall_call* call, int64_t row, int32_t feature,
                                       double value, sidecall_error* err) {
-  return set(call, err, [&](Call& used) { return used.set_f64(row, feature, value); });
+  return set(call, err,
+             [&](FeatureWriter& features) { return features.set_f64(row, feature, value); });
 }
 
 sidecall_status sidecall_call_set_i64(sidecall_call* call, int64_t row, int32_t feature,
                                       int64_t value, sidecall_error* err) {
-  return set(call, err, [&](Call& used) { return used.set_i64(row, feature, value); });
+  return set(call, err,
+             [&](FeatureWriter& features) { return features.set_i64(row, feature, value); });
 }
 
 sidecall_status sidecall_call_set_bool(sidecall_call* call, int64_t row, int32_t feature,
                                        int32_t value, sidecall_error* err) {
-  return set(call, err, [&](Call& used) { return used.set_bool(row, feature, value); });
+  return set(call, err,
+             [&](FeatureWriter& features) { return features.set_bool(row, feature, value); });
 }
 
 sidecall_status sidecall_call_set_str(sidecall_call* call, int64_t row, int32_t feature,
                                       const char* value, size_t length, sidecall_error* err) {
-  return set(call, err, [&](Call& used) {
+  return set(call, err, [&](FeatureWriter& features) {
     require(value != nullptr || length == 0, "value must not be NULL");
-    return used.set_str(row, feature, {value, length});
+    return features.set_str(row, feature, {value, length});
   });
 }
 
 sidecall_status sidecall_call_set_datetime(sidecall_call* call, int64_t row, int32_t feature,
                                            int64_t seconds, int32_t nanoseconds,
                                            sidecall_error* err) {
-  return set(call, err,
-             [&](Call& used) { return used.set_datetime(row, feature, {seconds, nanoseconds}); });
+  return set(call, err, [&](FeatureWriter& features) {
+    return features.set_datetime(row, feature, {seconds, nanoseconds});
+  });
 }
 
 sidecall_status sidecall_call_set_instant(sidecall_call* call, int64_t row, int32_t feature,
                                           int64_t seconds, int32_t nanoseconds,
                                           sidecall_error* err) {
-  return set(call, err,
-             [&](Call& used) { return used.set_instant(row, feature, {seconds, nanoseconds}); });
+  return set(call, err, [&](FeatureWriter& features) {
+    return features.set_instant(row, feature, {seconds, nanoseconds});
+  });
 }
 
 sidecall_status sidecall_call_set_epoch(sidecall_call* call, int64_t row, int32_t feature,
                                         const char* number, size_t length, sidecall_error* err) {
-  return set(call, err, [&](Call& used) {
+  return set(call, err, [&](FeatureWriter& features) {
     require(number != nullptr, "number must not be NULL");
     require(sidecall::is_number({number, length}),
             "number: expected a text such as 12 or 1.5e3, but the text is not a number");
-    return used.set_epoch(row, feature, {number, length});
+    return features.set_epoch(row, feature, {number, length});
   });
 }
 
 sidecall_status sidecall_call_set_missing(sidecall_call* call, int64_t row, int32_t feature,
                                           sidecall_error* err) {
-  return set(call, err, [&](Call& used) { return used.set_missing(row, feature); });
+  return set(call, err,
+             [&](FeatureWriter& features) { return features.set_missing(row, feature); });
 }
 
 sidecall_status sidecall_call_set_invalid(sidecall_call* call, int64_t row, int32_t feature,
                                           const char* got, sidecall_error* err) {
-  return set(call, err, [&](Call& used) {
+  return set(call, err, [&](FeatureWriter& features) {
     require(got != nullptr, "got must not be NULL");
-    return used.set_invalid(row, feature, SIDECALL_DTYPE_MISMATCH, got);
+    return features.set_invalid(row, feature, SIDECALL_DTYPE_MISMATCH, got);
   });
 }
 
 sidecall_status sidecall_call_set_unknown(sidecall_call* call, int64_t row, const char* name,
                                           size_t length, sidecall_error* err) {
-  return set(call, err, [&](Call& used) {
+  return set(call, err, [&](FeatureWriter& features) {
     require(name != nullptr || length == 0, "name must not be NULL");
-    return used.set_unknown(row, {name, length});
+    return features.set_unknown(row, {name, length});
   });
 }
 
@@ -102,39 +108,40 @@ sidecall_status sidecall_call_clear(sidecall_call* call, sidecall_error* err) {
 sidecall_status sidecall_call_set_row(sidecall_call* call, int64_t row, const int32_t* features,
                                       const sidecall_value* values, int64_t count,
                                       sidecall_error* err) {
-  return guard(err, [&] { use(call).set_row(row, features, values, count); });
+  return guard(err, [&] { use(call).features().set_row(row, features, values, count); });
 }
 
 sidecall_status sidecall_call_set_row_f64(sidecall_call* call, int64_t row, const int32_t* features,
                                           const double* values, int64_t count,
                                           sidecall_error* err) {
-  return guard(err, [&] { use(call).set_row(row, features, values, count); });
+  return guard(err, [&] { use(call).features().set_row(row, features, values, count); });
 }
 
 sidecall_status sidecall_call_set_feature_f64(sidecall_call* call, int32_t feature,
                                               const double* values, const uint8_t* missing,
                                               int64_t count, sidecall_error* err) {
-  return guard(err, [&] { use(call).set_feature(feature, values, missing, count); });
+  return guard(err, [&] { use(call).features().set_feature(feature, values, missing, count); });
 }
 
 sidecall_status sidecall_call_set_feature_i64(sidecall_call* call, int32_t feature,
                                               const int64_t* values, const uint8_t* missing,
                                               int64_t count, sidecall_error* err) {
-  return guard(err, [&] { use(call).set_feature(feature, values, missing, count); });
+  return guard(err, [&] { use(call).features().set_feature(feature, values, missing, count); });
 }
 
 sidecall_status sidecall_call_set_feature_bool(sidecall_call* call, int32_t feature,
                                                const uint8_t* values, const uint8_t* missing,
                                                int64_t count, sidecall_error* err) {
-  return guard(err, [&] { use(call).set_feature(feature, values, missing, count); });
+  return guard(err, [&] { use(call).features().set_feature(feature, values, missing, count); });
 }
 
 sidecall_status sidecall_call_set_feature_str(sidecall_call* call, int32_t feature,
                                               const char* data, uint64_t data_bytes,
                                               const int64_t* offsets, const uint8_t* missing,
                                               int64_t count, sidecall_error* err) {
-  return guard(err,
-               [&] { use(call).set_feature(feature, data, data_bytes, offsets, missing, count); });
+  return guard(err, [&] {
+    use(call).features().set_feature(feature, data, data_bytes, offsets, missing, count);
+  });
 }
 
 sidecall_status sidecall_call_set_feature_datetime(sidecall_call* call, int32_t feature,
@@ -142,7 +149,9 @@ sidecall_status sidecall_call_set_feature_datetime(sidecall_call* call, int32_t 
                                                    const int32_t* nanoseconds,
                                                    const uint8_t* missing, int64_t count,
                                                    sidecall_error* err) {
-  return guard(err, [&] { use(call).set_feature(feature, seconds, nanoseconds, missing, count); });
+  return guard(err, [&] {
+    use(call).features().set_feature(feature, seconds, nanoseconds, missing, count);
+  });
 }
 
 sidecall_status sidecall_call_get_f64(sidecall_call* call, int64_t row, int32_t column,

@@ -40,7 +40,7 @@ sidecall_call* KeptCalls::take() {
 }
 
 bool KeptCalls::keep(sidecall_call* call, bool lends_connection) {
-  if (call->run.is_submitted() || call->call.is_busy() || !call->call.is_as_opened()) return false;
+  if (call->run.is_submitted() || call->call.is_busy() || !call->call.is_like_new()) return false;
   const uint64_t bytes = call->call.tensor_bytes();
   if (bytes > kMaxKeptBytes) return false;
   wipe_inputs(call);

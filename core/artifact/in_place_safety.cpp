@@ -286,8 +286,8 @@ std::vector<bool> readable_in_place(const OnnxFile& file, const std::vector<Tens
   std::vector<bool> readable(inputs.size(), false);
   const Graph graph(file.bytes());
   for (size_t i = 0; i < inputs.size(); ++i) {
-    // Booleans are copied, so that their bytes cannot change after Call::check_bools() has checked
-    // them: compiled code misbehaves with a byte that is neither 0 nor 1.
+    // Booleans are copied, so that their bytes cannot change after check_inputs() has checked them:
+    // compiled code misbehaves with a byte that is neither 0 nor 1.
     const int32_t dtype = inputs[i].dtype;
     if (is_float(dtype) || is_integer(dtype))
       readable[i] = graph.is_harmless(inputs[i].name, is_float(dtype));

@@ -1,4 +1,4 @@
-// Compares numbers with their bounds; see bounds_check.h. Used by the checks before and after a run.
+// Compares numbers with their bounds; see bounds_check.h. Used by the checks of inputs and results.
 #include "bounds_check.h"
 
 #include <algorithm>

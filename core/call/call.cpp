@@ -1,167 +1,219 @@
-// The tensors of a call: their memory, and which inputs were given. Used by the C ABI and by
-// records.cpp.
+// Composes the parts of a call and runs it: checks the inputs, then hands the run to the execution
+// context, which knows how to start, await and end it. Used by the C ABI, by queues and by servers.
 #include "call.h"
 
-#include <algorithm>
-#include <cstring>
+#include <chrono>
 #include <string>
+#include <thread>
 
-#include "core/text.h"
-#include "tensor_view.h"
+#include "inputs/input_checks.h"
+#include "outputs/result_checks.h"
 
 namespace sidecall {
+
+void require_timeout(int64_t timeout_ns) {
+  if (timeout_ns == 0 || timeout_ns < -1) {
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "timeout_ns: expected more than 0, or -1 for no deadline, got " +
+                    std::to_string(timeout_ns));
+  }
+}
+
 Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows,
            bool lends_connection)
     : signature_(signature),
-      ignore_extra_(ignore_extra),
       context_(engine.make_context(lends_connection)),
-      has_joint_layout_(context_->has_joint_layout()),
       run_times_(engine.route() == Route::kInProcess ? &engine.run_times() : nullptr),
-      inputs_(signature.inputs.size()),
+      states_(signature),
+      inputs_(signature, *context_, states_),
+      features_(signature, *context_, states_, inputs_, ignore_extra),
       outputs_(signature, *context_),
       columns_(signature, *context_, outputs_) {
   context_->set_result_check(this);
   resize(rows);
 }
 
-Call::Input& Call::input_at(int32_t input) {
-  require_tensor_index("input", input, inputs_.size());
-  return inputs_[static_cast<size_t>(input)];
+// ---- Inputs ----
+
+void Call::resize(int64_t rows) {
+  context_->require_idle();
+  if (rows < 1)
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "rows: expected at least 1, got " + std::to_string(rows));
+  if (inputs_.has_rows(rows)) return;
+  outputs_.discard_results();
+  inputs_.resize(rows);
 }
 
-void Call::view_input(int32_t index, sidecall_view* view) {
-  require_idle();
-  Input& input = input_at(index);
-  if (input.is_borrowed) allocate(index, input.dims);
-  if (!input.is_given) fill_with_missing(index);
-  input.is_given = true;
-  const int32_t dtype = signature_.inputs[static_cast<size_t>(index)].dtype;
-  fill_view(view, dtype, input.dims, input.data, count_bytes(dtype, input.dims), nullptr);
+void Call::reshape(int32_t input, const int64_t* dims, int32_t rank) {
+  context_->require_idle();
+  inputs_.reshape(input, dims, rank);
+  outputs_.discard_results();
 }
 
-void Call::refuse_input(int32_t index, const char* got) {
-  input_at(index);
-  const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
-  throw Error("input", {SIDECALL_DTYPE_MISMATCH, -1, spec.name, dtype_name(spec.dtype), got});
+void Call::view_input(int32_t input, sidecall_view* view) {
+  context_->require_idle();
+  inputs_.view(input, view);
 }
 
-void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
-  require_idle();
-  Input& input = input_at(index);
-  const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
-  const bool is_converted = differ_in_width(view.dtype, spec.dtype);
-  if (is_converted && borrow) {
-    const Fault fault{SIDECALL_DTYPE_MISMATCH, -1,     spec.name, dtype_name(spec.dtype),
-                      dtype_name(view.dtype),  "input"};
-    throw Error(fault,
-                describe("input", fault) + "; memory of another type can be copied, but not bound");
-  }
-  if (view.dtype != spec.dtype && !is_converted) refuse_input(index, dtype_name(view.dtype));
-  require(view.rank >= 0 && (view.rank == 0 || view.dims != nullptr), "dims must not be NULL");
-  // A reused call usually gets the same shape again. Only another shape is checked and allocated.
-  const bool same = static_cast<size_t>(view.rank) == input.dims.size() &&
-                    std::equal(input.dims.begin(), input.dims.end(), view.dims);
-  if (!same) require_input_shape(spec, Dims(view.dims, view.dims + view.rank));
-  const Dims fresh = same ? Dims() : Dims(view.dims, view.dims + view.rank);
-  const Dims& dims = same ? input.dims : fresh;
-  if (spec.dtype == SIDECALL_DTYPE_STRING) {
-    const int64_t count = count_elements(dims);
-    require(view.offsets != nullptr, "offsets must not be NULL");
-    const int64_t used = view.offsets[count];
-    if (used < 0 || static_cast<uint64_t>(used) > view.data_bytes) {
-      throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name,
-                            "offsets of at most " + std::to_string(view.data_bytes),
-                            "a larger or negative one"});
-    }
-    if (!same) allocate(index, fresh);
-    copy_strings(index, static_cast<const char*>(view.data), view.offsets, count);
-    return;
-  }
-  const uint64_t bytes = count_bytes(view.dtype, dims);
-  if (view.data_bytes != bytes) {
-    throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(bytes) + " bytes",
-                          std::to_string(view.data_bytes) + " bytes"});
-  }
-  require(bytes == 0 || view.data != nullptr, "data must not be NULL");
-  if (borrow && bytes > 0 && is_aligned(view.data, spec.dtype)) {
-    context_->borrow_input(index, view.data, dims);
-    input.data = view.data;
-    input.is_borrowed = true;
-    if (!same) input.dims = fresh, shapes_changed_ = true;
-  } else {
-    if (is_converted && spec.dtype == SIDECALL_DTYPE_FLOAT32)
-      require_float32(index, view.data, dims);
-    if (!same || input.is_borrowed) allocate(index, dims);
-    if (is_converted) convert_width(view.data, input.data, spec.dtype, count_elements(dims));
-    else if (bytes > 0) std::memcpy(input.data, view.data, bytes);
-  }
-  input.is_given = true;
+void Call::set_input(int32_t input, const sidecall_view& view, bool borrow) {
+  context_->require_idle();
+  inputs_.set(input, view, borrow);
 }
 
-void Call::set_strings(int32_t index, const char* data, const int64_t* offsets,
+void Call::set_strings(int32_t input, const char* data, const int64_t* offsets,
                        int64_t num_strings) {
-  require_idle();
-  Input& input = input_at(index);
-  const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
-  if (spec.dtype != SIDECALL_DTYPE_STRING) refuse_input(index, "string");
-  const int64_t count = count_elements(input.dims);
-  if (num_strings != count) {
-    throw Error("input",
-                {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(count) + " strings",
-                 std::to_string(num_strings) + " strings"});
-  }
-  copy_strings(index, data, offsets, count);
-}
-
-// Strings that no tensor may hold are refused at once. Strings that a feature does not accept are
-// found here too, but the run reports them, together with all other faults.
-void Call::copy_strings(int32_t index, const char* data, const int64_t* offsets, int64_t count) {
-  require(offsets != nullptr && (data != nullptr || offsets[count] == offsets[0]),
-          "data and offsets must not be NULL");
-  require(offsets[0] >= 0, "offsets: expected 0 or more, got a negative number");
-  const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
-  const auto width =
-      static_cast<int64_t>(signature_.checks[static_cast<size_t>(index)].feature_at.size());
-  Input& input = inputs_[static_cast<size_t>(index)];
-  input.is_given = false;
-  input.faults.clear();
-  unset_features(index);
-  FaultList invalid;
-  for (int64_t i = 0; i < count; ++i) {
-    require(offsets[i] <= offsets[i + 1] && offsets[i + 1] <= offsets[count],
-            "offsets: expected ascending numbers, got a smaller number after a larger one");
-    const std::string_view text(data + offsets[i],
-                                static_cast<size_t>(offsets[i + 1] - offsets[i]));
-    if (const char* fault = string_fault(text)) {
-      const int64_t row = i / std::max<int64_t>(width, 1), column = i % std::max<int64_t>(width, 1);
-      invalid.add(static_cast<int32_t>(column),
-                  {SIDECALL_INVALID_STRING, row, spec.name, "string", fault, "input"});
-    } else if (invalid.is_empty()) {
-      context_->set_string(index, i, width > 0 ? check_text(index, i, text) : text);
-    }
-  }
-  if (!invalid.is_empty()) invalid.raise(true);
-  input.is_given = true;
+  context_->require_idle();
+  inputs_.set_strings(input, data, offsets, num_strings);
 }
 
 void Call::reset() {
-  require_idle();
-  for (Input& input : inputs_) input.is_given = false;
-  forget_records();
+  context_->require_idle();
+  inputs_.unset_all();
+  states_.forget();
 }
 
+void Call::clear() {
+  context_->require_idle();
+  features_.require_contract();
+  reset();
+  states_.start(inputs_.rows());
+}
+
+// If the shape of an input changed: checks that the input shapes agree, and sets the output shapes
+// that follow from them.
+void Call::resolve_shapes() {
+  if (resolved_shapes_ == inputs_.shape_version()) return;
+  outputs_.discard_results();  // the memory of outputs may change
+  inputs_.resolve_rows();
+  outputs_.set_shapes(infer_output_shapes(signature_, inputs_.shapes(), rows()), rows());
+  resolved_shapes_ = inputs_.shape_version();
+}
+
+// ---- Outputs ----
+
 void Call::view_output(int32_t output, sidecall_view* view) {
-  require_idle();
+  context_->require_idle();
   outputs_.require_index(output);
   if (!outputs_.has_results()) resolve_shapes();
   outputs_.view(output, view);
 }
 
 void Call::bind_output(int32_t output, void* data, uint64_t data_bytes) {
-  require_idle();
+  context_->require_idle();
   outputs_.require_bindable(output);
   resolve_shapes();
   outputs_.bind(output, data, data_bytes);
+}
+
+// UINT64_MAX if a tensor is larger than memory can be.
+uint64_t Call::tensor_bytes() const noexcept {
+  try {
+    return inputs_.num_bytes() + outputs_.num_bytes();
+  } catch (const Error&) {
+    return UINT64_MAX;
+  }
+}
+
+bool Call::is_like_new() const noexcept {
+  return !borrows_memory() && inputs_.has_opening_shapes();
+}
+
+// ---- Runs ----
+
+// Makes all checks that are possible before the engine is called, and throws if one fails.
+void Call::prepare() {
+  outputs_.discard_results();
+  states_.rethrow_failure();
+  // Before the shapes: the shape of an input that was not set is not the caller's.
+  require_all_inputs(signature_, states_, inputs_);
+  resolve_shapes();
+  check_inputs(signature_, states_, &inputs_);
+  outputs_.start_run();
+}
+
+void Call::run(int64_t timeout_ns) {
+  require_timeout(timeout_ns);
+  context_->claim();
+  has_reached_engine_ = false;
+  try {
+    prepare();
+  } catch (...) {
+    context_->release();
+    throw;
+  }
+  has_reached_engine_ = true;
+  // Without a deadline not each run, because reading the clock twice takes a fifth of the shortest
+  // run.
+  if (run_times_ != nullptr && (timeout_ns > 0 || (++num_runs_ & 63) == 0)) run_timed(timeout_ns);
+  else context_->run(timeout_ns);
+}
+
+std::exception_ptr Call::check_results() noexcept {
+  try {
+    outputs_.locate();
+    sidecall::check_results(signature_, &outputs_, inputs_.rows());
+    outputs_.accept_results();
+    return nullptr;
+  } catch (...) {
+    return std::current_exception();
+  }
+}
+
+void Call::run_timed(int64_t timeout_ns) {
+  const Clock::time_point begin = Clock::now();
+  const auto elapsed_ns = [&] { return std::chrono::nanoseconds(Clock::now() - begin).count(); };
+  try {
+    context_->run(timeout_ns);
+  } catch (...) {
+    run_times_->note_failed(num_elements(), elapsed_ns());
+    throw;
+  }
+  run_times_->note(num_elements(), elapsed_ns());
+}
+
+void Call::reserve(int64_t timeout_ns) {
+  require_timeout(timeout_ns);
+  context_->reserve();
+  has_reached_engine_ = false;
+}
+
+void Call::submit_reserved(int64_t timeout_ns, Clock::time_point deadline, bool has_waited,
+                           RunListener* listener, const void* line) {
+  has_waited = has_waited && deadline != Clock::time_point::max();
+  try {
+    prepare();
+    if (timeout_ns > 0 || has_waited) {
+      timeout_ns = std::chrono::nanoseconds(deadline - Clock::now()).count();
+      if (timeout_ns <= 0)
+        throw Error(SIDECALL_TIMEOUT, "the deadline passed before the run began");
+    }
+  } catch (...) {
+    context_->release();
+    throw;
+  }
+  context_->set_run_times(run_times_, num_elements());
+  context_->submit(timeout_ns, listener, line);
+}
+
+void Call::give_up() noexcept {
+  context_->cancel();
+  try {
+    // The outcome is there at once, or the thread of the run is about to store it.
+    while (context_->holds_memory() && !context_->take_outcome()) std::this_thread::yield();
+  } catch (const std::exception&) {
+    // The outcome, which no one wants.
+  }
+}
+
+void Call::lend_connection() noexcept {
+  if (context_->is_busy()) return;
+  discard_results();
+  context_->lend_connection(false);
+}
+
+bool Call::leave_to_worker(void (*dispose)(void*), void* owner) noexcept {
+  return !borrows_memory() && context_->leave_to_worker(dispose, owner);
 }
 
 }  // namespace sidecall

@@ -1,5 +1,4 @@
 // The faults of one run, sorted by row and feature. At most a thousand are kept; all are counted.
-// Used by call.cpp and the call_*.cpp files.
 #pragma once
 
 #include <cstddef>

@@ -41,10 +41,11 @@ class Handler {
       : call_(call), signature_(call->signature()), record_depth_(is_list ? 2 : 1), seen_(*seen) {}
 
   bool Null() {
-    return value("null", [&](int32_t feature) { call_->set_missing(row_, feature); });
+    return value("null", [&](int32_t feature) { call_->features().set_missing(row_, feature); });
   }
   bool Bool(bool flag) {
-    return value("bool", [&](int32_t feature) { call_->set_bool(row_, feature, flag ? 1 : 0); });
+    return value("bool",
+                 [&](int32_t feature) { call_->features().set_bool(row_, feature, flag ? 1 : 0); });
   }
   bool RawNumber(const char* text, rapidjson::SizeType length, bool) {
     return value("number",
@@ -52,7 +53,7 @@ class Handler {
   }
   bool String(const char* text, rapidjson::SizeType length, bool) {
     return value("string", [&](int32_t feature) {
-      call_->set_str(row_, feature, std::string_view(text, length));
+      call_->features().set_str(row_, feature, std::string_view(text, length));
     });
   }
   // Numbers come as text, so RapidJSON never calls these.
@@ -121,7 +122,7 @@ bool Handler::enter(const char* got) {
     return is_object ? true : complain(SIDECALL_DTYPE_MISMATCH, "expected a record, got array");
   }
   if (depth_ == record_depth_ + 1 && feature_ >= 0)
-    call_->set_invalid(row_, feature_, SIDECALL_DTYPE_MISMATCH, got);
+    call_->features().set_invalid(row_, feature_, SIDECALL_DTYPE_MISMATCH, got);
   return true;
 }
 
@@ -137,7 +138,7 @@ bool Handler::Key(const char* text, rapidjson::SizeType length, bool) {
       guess_ < signature_.features.size() && signature_.features[guess_].name == name;
   feature_ = guessed ? static_cast<int32_t>(guess_) : signature_.feature_names.find(name);
   if (feature_ < 0) {
-    call_->set_unknown(row_, name);
+    call_->features().set_unknown(row_, name);
     return true;
   }
   guess_ = static_cast<size_t>(feature_) + 1;
@@ -176,7 +177,7 @@ bool parse_plain(std::string_view text, double* number, bool* is_whole) {
 
 void Handler::set_number(int32_t feature, std::string_view text) {
   if (signature_.features[static_cast<size_t>(feature)].is_datetime()) {
-    call_->set_epoch(row_, feature, text);
+    call_->features().set_epoch(row_, feature, text);
     return;
   }
   double number = 0;
@@ -189,10 +190,11 @@ void Handler::set_number(int32_t feature, std::string_view text) {
   } else {
     read = read_number(text);
   }
-  if (read.kind == Number::Kind::kInteger) call_->set_i64(row_, feature, read.integer);
+  if (read.kind == Number::Kind::kInteger) call_->features().set_i64(row_, feature, read.integer);
   else if (read.kind == Number::Kind::kTooLarge)
-    call_->set_invalid(row_, feature, SIDECALL_OUT_OF_RANGE, "a number beyond its range");
-  else call_->set_f64(row_, feature, read.real);
+    call_->features().set_invalid(row_, feature, SIDECALL_OUT_OF_RANGE,
+                                  "a number beyond its range");
+  else call_->features().set_f64(row_, feature, read.real);
 }
 
 // JSON has neither NaN nor infinity: both become null.

@@ -69,11 +69,11 @@ struct RecordsModel {
 
   // Sets every feature of one row to a valid value.
   void fill(sidecall::Call* call, int64_t row) const {
-    call->set_f64(row, feature("amount"), 1.5);
-    call->set_bool(row, feature("flag"), 1);
-    call->set_bool(row, feature("on"), 0);
-    call->set_str(row, feature("job"), "nurse");
-    call->set_str(row, feature("sex"), "male");
+    call->features().set_f64(row, feature("amount"), 1.5);
+    call->features().set_bool(row, feature("flag"), 1);
+    call->features().set_bool(row, feature("on"), 0);
+    call->features().set_str(row, feature("job"), "nurse");
+    call->features().set_str(row, feature("sex"), "male");
   }
 };
 

@@ -11,6 +11,7 @@
 
 using fake::status_of;
 using sidecall::Call;
+using sidecall::FeatureWriter;
 using sidecall::Moment;
 
 namespace {
@@ -122,14 +123,15 @@ TEST_CASE("a signature names the unit, the zone and the epoch") {
 TEST_CASE("each setter of a datetime feature accepts its values and says why it refuses others") {
   const OneDatetime zoned(kZoned), naive(kNaive), nano(kNano);
   Call call(zoned.signature, zoned.engine, false, 1);
-  call.set_str(0, 0, "2026-01-31T12:30:00.25+01:00");
+  FeatureWriter& features = call.features();
+  features.set_str(0, 0, "2026-01-31T12:30:00.25+01:00");
   CHECK(count_in(&call) == 1769859000250);
-  call.set_datetime(0, 0, Moment{-1, 999000000});
+  features.set_datetime(0, 0, Moment{-1, 999000000});
   CHECK(count_in(&call) == -1);
-  call.set_i64(0, 0, 7);
+  features.set_i64(0, 0, 7);
   CHECK(count_in(&call) == 7);
   const auto refuse = [&](const std::string& text) {
-    return message_of([&] { call.raise(call.set_str(0, 0, text)); });
+    return message_of([&] { features.raise(features.set_str(0, 0, text)); });
   };
   CHECK(refuse("x") ==
         "feature 'when': expected a datetime such as '2026-01-31T12:30:00Z', got another text");
@@ -139,56 +141,64 @@ TEST_CASE("each setter of a datetime feature accepts its values and says why it 
   CHECK(refuse("2026-01-31T12:30:00.0001Z") ==
         "feature 'when': expected a datetime of whole ms (truncate a finer datetime), got a finer "
         "datetime");
-  CHECK(status_of([&] { call.raise(call.set_str(0, 0, "")); }) == SIDECALL_INVALID_STRING);
-  CHECK(status_of([&] { call.raise(call.set_str(0, 0, SIDECALL_MISSING_STRING)); }) ==
+  CHECK(status_of([&] { features.raise(features.set_str(0, 0, "")); }) == SIDECALL_INVALID_STRING);
+  CHECK(status_of([&] { features.raise(features.set_str(0, 0, SIDECALL_MISSING_STRING)); }) ==
         SIDECALL_INVALID_STRING);
-  CHECK(status_of([&] { call.raise(call.set_str(0, 0, "2026-01-31T12:30:00.0001Z")); }) ==
+  CHECK(status_of([&] { features.raise(features.set_str(0, 0, "2026-01-31T12:30:00.0001Z")); }) ==
         SIDECALL_INVALID_STRING);
-  CHECK(status_of([&] { call.raise(call.set_datetime(0, 0, Moment{0, 1})); }) ==
+  CHECK(status_of([&] { features.raise(features.set_datetime(0, 0, Moment{0, 1})); }) ==
         SIDECALL_OUT_OF_RANGE);
-  CHECK(status_of([&] { call.raise(call.set_datetime(0, 0, Moment{INT64_MAX, 0})); }) ==
+  CHECK(status_of([&] { features.raise(features.set_datetime(0, 0, Moment{INT64_MAX, 0})); }) ==
         SIDECALL_OUT_OF_RANGE);
-  CHECK(status_of([&] { call.raise(call.set_datetime(0, 0, Moment{0, -1})); }) ==
+  CHECK(status_of([&] { features.raise(features.set_datetime(0, 0, Moment{0, -1})); }) ==
         SIDECALL_INVALID_ARGUMENT);
-  CHECK(status_of([&] { call.raise(call.set_datetime(0, 0, Moment{0, 1000000000})); }) ==
+  CHECK(status_of([&] { features.raise(features.set_datetime(0, 0, Moment{0, 1000000000})); }) ==
         SIDECALL_INVALID_ARGUMENT);
-  CHECK(status_of([&] { call.raise(call.set_f64(0, 0, 7)); }) == SIDECALL_DTYPE_MISMATCH);
-  CHECK(status_of([&] { call.raise(call.set_f64(0, 0, std::nan(""))); }) ==
+  CHECK(status_of([&] { features.raise(features.set_f64(0, 0, 7)); }) == SIDECALL_DTYPE_MISMATCH);
+  CHECK(status_of([&] { features.raise(features.set_f64(0, 0, std::nan(""))); }) ==
         SIDECALL_DTYPE_MISMATCH);
-  CHECK(status_of([&] { call.raise(call.set_bool(0, 0, 1)); }) == SIDECALL_DTYPE_MISMATCH);
-  CHECK(status_of([&] { call.raise(call.set_i64(0, 0, kMissing)); }) == SIDECALL_MISSING_VALUE);
-  CHECK(status_of([&] { call.raise(call.set_missing(0, 0)); }) == SIDECALL_MISSING_VALUE);
-  CHECK(status_of([&] { call.raise(call.set_epoch(0, 0, "7")); }) == SIDECALL_DTYPE_MISMATCH);
+  CHECK(status_of([&] { features.raise(features.set_bool(0, 0, 1)); }) == SIDECALL_DTYPE_MISMATCH);
+  CHECK(status_of([&] { features.raise(features.set_i64(0, 0, kMissing)); }) ==
+        SIDECALL_MISSING_VALUE);
+  CHECK(status_of([&] { features.raise(features.set_missing(0, 0)); }) == SIDECALL_MISSING_VALUE);
+  CHECK(status_of([&] { features.raise(features.set_epoch(0, 0, "7")); }) ==
+        SIDECALL_DTYPE_MISMATCH);
   CHECK(status_of([&] { call.run(-1); }) == SIDECALL_DTYPE_MISMATCH);  // the last one is remembered
 
   Call other(naive.signature, naive.engine, false, 1);
-  other.set_str(0, 0, "2026-01-31");
+  other.features().set_str(0, 0, "2026-01-31");
   CHECK(count_in(&other) == 1769817600);
-  other.set_i64(0, 0, kMissing);
+  other.features().set_i64(0, 0, kMissing);
   CHECK(count_in(&other) == kMissing);
-  other.set_missing(0, 0);
+  other.features().set_missing(0, 0);
   CHECK(count_in(&other) == kMissing);
   other.run(-1);
-  CHECK(message_of([&] { other.raise(other.set_str(0, 0, "2026-01-31T12:30:00Z")); }) ==
+  CHECK(message_of([&] {
+          other.features().raise(other.features().set_str(0, 0, "2026-01-31T12:30:00Z"));
+        }) ==
         "feature 'when': expected a datetime such as '2026-01-31T12:30:00', got one with a zone");
 
   Call third(nano.signature, nano.engine, false, 1);
-  third.set_str(0, 0, "2262-04-11T23:47:16.854775807");
+  third.features().set_str(0, 0, "2262-04-11T23:47:16.854775807");
   CHECK(count_in(&third) == INT64_MAX);
-  CHECK(message_of([&] { third.raise(third.set_str(0, 0, "2262-04-11T23:47:16.854775808")); }) ==
+  CHECK(message_of([&] {
+          third.features().raise(third.features().set_str(0, 0, "2262-04-11T23:47:16.854775808"));
+        }) ==
         "feature 'when': expected a datetime that int64 can count in ns, got one beyond its range");
-  CHECK(status_of([&] { third.raise(third.set_str(0, 0, "1677-09-21T00:12:43.145224192")); }) ==
-        SIDECALL_OUT_OF_RANGE);
+  CHECK(status_of([&] {
+          third.features().raise(third.features().set_str(0, 0, "1677-09-21T00:12:43.145224192"));
+        }) == SIDECALL_OUT_OF_RANGE);
 }
 
 TEST_CASE("setters of datetimes refuse features of other types") {
   const fake::RecordsModel model;
   const auto call = model.call(1);
+  FeatureWriter& features = call->features();
   for (const char* name : {"amount", "count", "flag", "id", "job"}) {
     CHECK(status_of([&] {
-            call->raise(call->set_datetime(0, model.feature(name), Moment{1, 0}));
+            features.raise(features.set_datetime(0, model.feature(name), Moment{1, 0}));
           }) == SIDECALL_DTYPE_MISMATCH);
-    CHECK(status_of([&] { call->raise(call->set_epoch(0, model.feature(name), "1")); }) ==
+    CHECK(status_of([&] { features.raise(features.set_epoch(0, model.feature(name), "1")); }) ==
           SIDECALL_DTYPE_MISMATCH);
   }
 }
@@ -258,7 +268,9 @@ TEST_CASE("whole tensors of datetimes are checked before a run") {
   CHECK(run(limited, -1) == expected + " (row 1)");
   CHECK(run(limited, kMissing + 1) == expected + " (row 1)");
   Call call(limited.signature, limited.engine, false, 1);
-  CHECK(message_of([&] { call.raise(call.set_str(0, 0, "1970-01-02T00:00:00Z")); }) == expected);
-  CHECK(status_of([&] { call.raise(call.set_str(0, 0, "1970-01-02T00:00:00Z")); }) ==
+  FeatureWriter& features = call.features();
+  CHECK(message_of([&] { features.raise(features.set_str(0, 0, "1970-01-02T00:00:00Z")); }) ==
+        expected);
+  CHECK(status_of([&] { features.raise(features.set_str(0, 0, "1970-01-02T00:00:00Z")); }) ==
         SIDECALL_OUT_OF_RANGE);
 }

@@ -50,13 +50,14 @@ TEST_CASE("a row beyond the given tensor is refused") {
   constexpr int64_t kRows = 4096;
   std::vector<float> x(kRows);
   const Dims dims = {kRows, 1}, one = {1, 1};
-  call.give_input(0, view_of(SIDECALL_DTYPE_FLOAT32, x.data(), dims), true);
+  call.set_input(0, view_of(SIDECALL_DTYPE_FLOAT32, x.data(), dims), true);
   call.run(-1);
   REQUIRE(call.rows() == kRows);
   call.reset();
   call.reshape(0, one.data(), 2);
-  CHECK(status_of([&] { call.raise(call.set_f64(kRows - 1, 0, 1)); }) == SIDECALL_INVALID_ARGUMENT);
-  call.set_f64(0, 0, 1);
+  CHECK(status_of([&] { call.features().raise(call.features().set_f64(kRows - 1, 0, 1)); }) ==
+        SIDECALL_INVALID_ARGUMENT);
+  call.features().set_f64(0, 0, 1);
 }
 
 TEST_CASE("memory that was bound is not written after the call was cleared") {
@@ -65,10 +66,10 @@ TEST_CASE("memory that was bound is not written after the call was cleared") {
     Call call(model.signature, model.engine, false, 2);
     std::vector<float> x = {1, 2};
     const Dims dims = {2, 1};
-    call.give_input(0, view_of(SIDECALL_DTYPE_FLOAT32, x.data(), dims), true);
+    call.set_input(0, view_of(SIDECALL_DTYPE_FLOAT32, x.data(), dims), true);
     call.run(-1);
     call.clear();
-    if (sets) call.set_f64(0, 0, 5);
+    if (sets) call.features().set_f64(0, 0, 5);
     call.run(-1);
     CHECK(x == std::vector<float>{1, 2});
   }
@@ -82,7 +83,7 @@ TEST_CASE("features of an input must be set again after its values were cleared"
   const Dims dims = {1, 1};
   call->reshape(5, dims.data(), 2);  // the feature sex
   CHECK(status_of([&] { call->run(-1); }) == SIDECALL_MISSING_VALUE);
-  call->set_str(0, model.feature("sex"), "male");
+  call->features().set_str(0, model.feature("sex"), "male");
   call->run(-1);
   const int64_t offsets[] = {0, 1};
   CHECK(status_of([&] { call->set_strings(5, "\xff", offsets, 1); }) == SIDECALL_INVALID_STRING);
@@ -93,8 +94,8 @@ TEST_CASE("refused values beyond the limit are counted, and corrected ones are n
   const OneFeature model;
   constexpr int64_t kRows = 1500;
   Call call(model.signature, model.engine, false, kRows);
-  for (int64_t row = 0; row < kRows; ++row) CHECK(call.set_bool(row, 0, 1) != nullptr);
-  for (int64_t row = 0; row < 1000; ++row) call.set_f64(row, 0, 1);
+  for (int64_t row = 0; row < kRows; ++row) CHECK(call.features().set_bool(row, 0, 1) != nullptr);
+  for (int64_t row = 0; row < 1000; ++row) call.features().set_f64(row, 0, 1);
   try {
     call.run(-1);
     FAIL("refused values were forgotten");
@@ -102,28 +103,28 @@ TEST_CASE("refused values beyond the limit are counted, and corrected ones are n
     CHECK(error.num_faults() == 500);
     CHECK(error.faults().front().row == 1000);
   }
-  for (int64_t row = 1000; row < kRows; ++row) call.set_f64(row, 0, 1);
+  for (int64_t row = 1000; row < kRows; ++row) call.features().set_f64(row, 0, 1);
   call.run(-1);
 }
 
 TEST_CASE("a value that was set and then refused is one fault until it is set again") {
   const OneFeature model;
   Call call(model.signature, model.engine, false, 1);
-  call.set_f64(0, 0, 1);
-  CHECK(call.set_str(0, 0, "text") != nullptr);
+  call.features().set_f64(0, 0, 1);
+  CHECK(call.features().set_str(0, 0, "text") != nullptr);
   CHECK(status_of([&] { call.run(-1); }) == SIDECALL_DTYPE_MISMATCH);
-  call.set_f64(0, 0, 2);
+  call.features().set_f64(0, 0, 2);
   call.run(-1);
 }
 
 TEST_CASE("outputs cannot be read after shapes changed") {
   const OneFeature model;
   Call call(model.signature, model.engine, false, 1);
-  call.set_f64(0, 0, 1);
+  call.features().set_f64(0, 0, 1);
   call.run(-1);
   std::vector<float> x(3), small(1);
   const Dims dims = {3, 1};
-  call.give_input(0, view_of(SIDECALL_DTYPE_FLOAT32, x.data(), dims), false);
+  call.set_input(0, view_of(SIDECALL_DTYPE_FLOAT32, x.data(), dims), false);
   CHECK(status_of([&] { call.bind_output(0, small.data(), 4); }) == SIDECALL_SHAPE_MISMATCH);
   CHECK(status_of([&] { call.columns().get_f64(2, 0); }) == SIDECALL_NOT_RUN);
 }
@@ -132,7 +133,7 @@ TEST_CASE("an exception of the engine keeps its status") {
   OneFeature model;
   model.engine.on_run = [](fake::Context&) -> sidecall::Outcome { throw std::bad_alloc(); };
   Call call(model.signature, model.engine, false, 1);
-  call.set_f64(0, 0, 1);
+  call.features().set_f64(0, 0, 1);
   CHECK_THROWS_AS(call.run(-1), std::bad_alloc);
   fake::QueuedCall queued(&call);
   queued.start(-1);
@@ -144,11 +145,11 @@ TEST_CASE("the values of a view are missing until the caller writes them") {
   const RecordsModel model;
   const auto call = model.call(2);
   sidecall_view x = SIDECALL_VIEW_INIT, id = SIDECALL_VIEW_INIT, on = SIDECALL_VIEW_INIT;
-  call->set_f64(1, model.feature("amount"), 7);
+  call->features().set_f64(1, model.feature("amount"), 7);
   for (const int64_t row : {0, 1}) {
-    call->set_str(row, model.feature("job"), "nurse");
-    call->set_str(row, model.feature("sex"), "male");
-    call->set_f64(row, model.feature("time"), 0);
+    call->features().set_str(row, model.feature("job"), "nurse");
+    call->features().set_str(row, model.feature("sex"), "male");
+    call->features().set_f64(row, model.feature("time"), 0);
   }
   call->view_input(0, &x);
   call->view_input(1, &id);
@@ -209,10 +210,10 @@ TEST_CASE("an integer that may not be missing must be written into its view") {
   }
   // A setter refuses the number, because other routes could not tell it from one that is missing.
   call.clear();
-  const sidecall::Fault* const fault = call.set_i64(0, 0, unwritten);
+  const sidecall::Fault* const fault = call.features().set_i64(0, 0, unwritten);
   REQUIRE(fault != nullptr);
   CHECK(fault->status == SIDECALL_OUT_OF_RANGE);
   CHECK(status_of([&] { call.run(-1); }) == SIDECALL_OUT_OF_RANGE);
-  CHECK(call.set_i64(0, 0, unwritten + 1) == nullptr);
+  CHECK(call.features().set_i64(0, 0, unwritten + 1) == nullptr);
   CHECK(status_of([&] { call.run(-1); }) == SIDECALL_OK);
 }

@@ -50,10 +50,10 @@ struct Model {
 
   void fill(Call* call) const {
     for (int64_t row = 0; row < call->rows(); ++row) {
-      call->set_f64(row, 0, 0.5);
-      call->set_f64(row, 2, 1.5);
-      call->set_f64(row, 3, 0);
-      call->set_str(row, 4, "w");
+      call->features().set_f64(row, 0, 0.5);
+      call->features().set_f64(row, 2, 1.5);
+      call->features().set_f64(row, 3, 0);
+      call->features().set_str(row, 4, "w");
     }
   }
 };
@@ -161,8 +161,10 @@ TEST_CASE("faults of records and of tensors form one list without repetition") {
   const Model model;
   Call call(model.signature, model.engine, false, 2);
   model.fill(&call);
-  CHECK(status_of([&] { call.raise(call.set_f64(1, 0, 3)); }) == SIDECALL_OUT_OF_RANGE);
-  CHECK(status_of([&] { call.raise(call.set_str(0, 4, "")); }) == SIDECALL_INVALID_STRING);
+  CHECK(status_of([&] { call.features().raise(call.features().set_f64(1, 0, 3)); }) ==
+        SIDECALL_OUT_OF_RANGE);
+  CHECK(status_of([&] { call.features().raise(call.features().set_str(0, 4, "")); }) ==
+        SIDECALL_INVALID_STRING);
   double* y = numbers_of<double>(&call, 1);
   y[2] = 0;
   const Error error = error_of([&] { call.run(-1); });
@@ -171,8 +173,8 @@ TEST_CASE("faults of records and of tensors form one list without repetition") {
   CHECK((error.faults()[1].name == "a" && error.faults()[1].row == 1));
   CHECK((error.faults()[2].name == "c" && error.faults()[2].row == 1));
   y[2] = 1;
-  call.set_f64(1, 0, 1);
-  call.set_str(0, 4, "w");
+  call.features().set_f64(1, 0, 1);
+  call.features().set_str(0, 4, "w");
   call.run(-1);
 }
 
@@ -182,14 +184,15 @@ TEST_CASE("refused strings of a tensor are reported by the run unless they are s
   model.fill(&call);
   const int64_t offsets[] = {0, 0, 1, 1};
   call.set_strings(2, "w", offsets, 3);
-  CHECK(status_of([&] { call.raise(call.set_f64(1, 0, 9)); }) == SIDECALL_OUT_OF_RANGE);
+  CHECK(status_of([&] { call.features().raise(call.features().set_f64(1, 0, 9)); }) ==
+        SIDECALL_OUT_OF_RANGE);
   const Error error = error_of([&] { call.run(-1); });
   REQUIRE(error.num_faults() == 3);
   CHECK((error.faults()[0].row == 0 && error.faults()[0].name == "word"));
   CHECK((error.faults()[1].row == 1 && error.faults()[1].name == "a"));
   CHECK((error.faults()[2].row == 2 && error.faults()[2].status == SIDECALL_INVALID_STRING));
-  call.set_f64(1, 0, 1);
-  call.set_str(0, 4, "w");
+  call.features().set_f64(1, 0, 1);
+  call.features().set_str(0, 4, "w");
   CHECK(error_of([&] { call.run(-1); }).num_faults() == 1);
   const int64_t whole[] = {0, 1, 2, 3};
   call.set_strings(2, "www", whole, 3);

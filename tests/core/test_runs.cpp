@@ -118,9 +118,9 @@ TEST_CASE("leave_to_worker refuses a call that is idle or has bound memory") {
   view.data_bytes = sizeof memory;
   sidecall::Call call(signature, engine, false, 1);
   CHECK(!call.leave_to_worker(dispose, nullptr));
-  SECTION("an input") { call.give_input(0, view, true); }
+  SECTION("an input") { call.set_input(0, view, true); }
   SECTION("an output") {
-    call.give_input(0, view, false);
+    call.set_input(0, view, false);
     call.bind_output(0, memory, sizeof memory);
   }
   fake::QueuedCall queued(&call);

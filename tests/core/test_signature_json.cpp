@@ -234,7 +234,7 @@ TEST_CASE("a derived signature fits the contract from which it was derived") {
   CHECK(contract.id == "00");
   CHECK(signature.features.size() == 9);
   sidecall::Call call(signature, engine, false, 2);
-  call.set_str(1, 7, "nurse");
+  call.features().set_str(1, 7, "nurse");
 }
 
 TEST_CASE(

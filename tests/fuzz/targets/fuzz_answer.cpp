@@ -107,7 +107,7 @@ class Client {
     server_->set_rows(rows);
   }
 
-  void give_inputs() {
+  void set_inputs() {
     for (size_t i = 0; i < model_.signature().inputs.size(); ++i) {
       sidecall_view view = SIDECALL_VIEW_INIT;
       const auto input = static_cast<int32_t>(i);
@@ -122,7 +122,7 @@ class Client {
 
   // The server publishes its answer before the request, and has gone when the run begins.
   void run_at_once() {
-    give_inputs();
+    set_inputs();
     server_->answer(true);
     server_->set_present(false);
     call_->run(kTimeout);
@@ -131,7 +131,7 @@ class Client {
 
   // The answer comes after the deadline of the run, so that the next run finds it.
   void run_until_deadline() {
-    give_inputs();
+    set_inputs();
     server_->set_present(true);
     ::run([this] { call_->run(kTimeout / 20); });
     server_->answer(false);
@@ -139,7 +139,7 @@ class Client {
 
   // The server answers between the client's checks for an answer.
   void run_while_present(bool cancels) {
-    give_inputs();
+    set_inputs();
     server_->set_present(true);
     queued_->start(kTimeout);
     bool is_over = queued_->finish(0);

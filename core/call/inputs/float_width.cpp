@@ -1,16 +1,16 @@
-// Converts float32 tensors that are given for float64 inputs, and the reverse; refuses numbers
-// beyond float32. Part of call.h.
+// Converts float32 and float64; see float_width.h. Used by input_tensors.cpp.
+#include "float_width.h"
+
 #include <cfloat>
 #include <cmath>
 #include <cstring>
 
-#include "call.h"
-#include "fault_list.h"
+#include "core/call/fault_list.h"
+#include "core/shapes.h"
 
 namespace sidecall {
 namespace {
 
-// Neither address needs to be aligned.
 template <typename From, typename To>
 void convert(const char* from, char* to, int64_t count) noexcept {
   for (int64_t i = 0; i < count; ++i) {
@@ -37,17 +37,16 @@ bool has_above_float32(const void* doubles, int64_t count) noexcept {
 
 }  // namespace
 
-void Call::convert_width(const void* from, void* to, int32_t to_dtype, int64_t count) noexcept {
+void convert_float_width(const void* from, void* to, int32_t to_dtype, int64_t count) noexcept {
   if (to_dtype == SIDECALL_DTYPE_FLOAT32)
     convert<double, float>(static_cast<const char*>(from), static_cast<char*>(to), count);
   else convert<float, double>(static_cast<const char*>(from), static_cast<char*>(to), count);
 }
 
-// If a number is beyond the range of float32, throws the same faults as a run over records with
-// these numbers.
-void Call::require_float32(int32_t index, const void* doubles, const Dims& dims) const {
-  const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
-  const std::vector<int32_t>& feature_at = signature_.checks[static_cast<size_t>(index)].feature_at;
+void require_float32(const Signature& signature, int32_t index, const void* doubles,
+                     const Dims& dims) {
+  const TensorSpec& spec = signature.inputs[static_cast<size_t>(index)];
+  const std::vector<int32_t>& feature_at = signature.checks[static_cast<size_t>(index)].feature_at;
   const int64_t count = count_elements(dims);
   if (!has_above_float32(doubles, count)) return;
 
@@ -64,7 +63,7 @@ void Call::require_float32(int32_t index, const void* doubles, const Dims& dims)
                             "a number beyond its range"});
     }
     const int32_t number = feature_at[static_cast<size_t>(at % width)];
-    const Feature& feature = signature_.features[static_cast<size_t>(number)];
+    const Feature& feature = signature.features[static_cast<size_t>(number)];
     if (feature.takes_beyond_float32(double_at(doubles, at))) continue;
     faults.add(number, {SIDECALL_OUT_OF_RANGE, at / width, feature.name, "float32",
                         "a number beyond its range"});
