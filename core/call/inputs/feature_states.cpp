@@ -25,13 +25,6 @@ void FeatureStates::forget() noexcept {
   refusals_.clear();
 }
 
-void FeatureStates::set(int64_t row, int32_t feature) {
-  State& state = states_[index_of(row, feature)];
-  if (state == State::kRefused) refusals_.remove(row, feature);
-  state = State::kSet;
-  ++num_set_;
-}
-
 void FeatureStates::unset_input(int32_t input) {
   if (!is_active_) return;
   for (size_t feature = 0; feature < num_features_; ++feature) {

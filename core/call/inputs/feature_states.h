@@ -33,8 +33,15 @@ class FeatureStates {
   bool is_set(int64_t row, int32_t feature) const { return at(row, feature) == State::kSet; }
   bool is_complete() const noexcept { return num_set_ == states_.size(); }  // all are set
 
-  // For a feature that is not set yet. Forgets its refusal.
-  void set(int64_t row, int32_t feature);
+  // Forgets the refusal of the feature, if there is one. Returns false if it was set before.
+  bool set(int64_t row, int32_t feature) {
+    State& state = states_[index_of(row, feature)];
+    if (state == State::kSet) return false;
+    if (state == State::kRefused) refusals_.remove(row, feature);
+    state = State::kSet;
+    ++num_set_;
+    return true;
+  }
   // Called when the values of an input are lost: its features must be set again.
   void unset_input(int32_t input);
   // Both remember the refusal, and return it. What they return lives until the next refusal.

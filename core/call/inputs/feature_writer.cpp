@@ -114,7 +114,7 @@ const Fault* FeatureWriter::put_number(int64_t row, int32_t index, const Feature
       return states_.refuse(row, index, refusal->status, refusal->expected, refusal->got);
   }
   inputs_.write_number(row, feature, value, integer);
-  mark_set(row, index);
+  mark_set(row, index, feature);
   return nullptr;
 }
 
@@ -185,7 +185,7 @@ const Fault* FeatureWriter::put_str(int64_t row, int32_t index, const Feature& f
       return states_.refuse(row, index, refusal->status, refusal->expected, refusal->got);
   }
   inputs_.write_string(row, feature, value);
-  mark_set(row, index);
+  mark_set(row, index, feature);
   return nullptr;
 }
 
@@ -203,7 +203,7 @@ const Fault* FeatureWriter::put_missing(int64_t row, int32_t index, const Featur
     return states_.refuse(row, index, SIDECALL_MISSING_VALUE, dtype_name(feature.dtype),
                           "a missing value");
   inputs_.write_missing(row, feature);
-  mark_set(row, index);
+  mark_set(row, index, feature);
   return nullptr;
 }
 

@@ -76,7 +76,7 @@ class FeatureWriter {
   }
   const Feature& prepare_feature(int64_t row, int32_t feature);
   void use_row(int64_t row, int64_t rows);
-  void mark_set(int64_t row, int32_t feature);
+  void mark_set(int64_t row, int32_t index, const Feature& feature);
 
   // The put functions take a feature that feature_at() has made ready for this row.
   const Fault* put_f64(int64_t row, int32_t index, const Feature& feature, double value);
@@ -126,10 +126,8 @@ inline const Feature& FeatureWriter::feature_at(int64_t row, int32_t feature) {
   return is_ready ? found : prepare_feature(row, feature);
 }
 
-inline void FeatureWriter::mark_set(int64_t row, int32_t feature) {
-  if (states_.is_set(row, feature)) return;
-  states_.set(row, feature);
-  inputs_.clear_string_fault(row, feature);
+inline void FeatureWriter::mark_set(int64_t row, int32_t index, const Feature& feature) {
+  if (states_.set(row, index)) inputs_.clear_string_fault(feature.input, row, index);
 }
 
 inline const Fault* FeatureWriter::put_f64(int64_t row, int32_t index, const Feature& feature,
@@ -137,7 +135,7 @@ inline const Fault* FeatureWriter::put_f64(int64_t row, int32_t index, const Fea
   if (value < feature.plain_low || !(value <= feature.plain_high))
     return put_any_f64(row, index, feature, value);
   inputs_.write_real(row, feature, value);  // only numbers of a floating-point tensor are plain
-  mark_set(row, index);
+  mark_set(row, index, feature);
   return nullptr;
 }
 

@@ -346,9 +346,4 @@ void InputTensors::write_missing(int64_t row, const Feature& feature) {
   else write_number(row, feature, std::nan(""), feature.missing_int);
 }
 
-void InputTensors::clear_string_fault(int64_t row, int32_t feature) {
-  FaultList& faults = at(signature_.features[static_cast<size_t>(feature)].input).string_faults;
-  if (!faults.is_empty()) faults.remove(row, feature);
-}
-
 }  // namespace sidecall

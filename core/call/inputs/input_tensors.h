@@ -83,7 +83,10 @@ class InputTensors {
   void write_string(int64_t row, const Feature& feature, std::string_view text);
   void write_missing(int64_t row, const Feature& feature);
   // Forgets what was wrong with a string of the tensor, which is about to be replaced.
-  void clear_string_fault(int64_t row, int32_t feature);
+  void clear_string_fault(int32_t input, int64_t row, int32_t feature) {
+    FaultList& faults = at(input).string_faults;
+    if (!faults.is_empty()) faults.remove(row, feature);
+  }
 
  private:
   struct Input {
