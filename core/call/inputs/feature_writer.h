@@ -53,9 +53,9 @@ class FeatureWriter {
   }
 
   // Several features of a row, and one feature of all rows. They throw the first refusal after all
-  // values were tried. If they throw another error than BUSY, runs fail with it too, until the
-  // records are forgotten. `features` may be nullptr for all features; `missing` and `nanoseconds`
-  // may be nullptr.
+  // values were tried. If they throw another error than BUSY, runs fail with it too, until
+  // Call::clear(), Call::reset() or Call::resize(). `features` may be nullptr for all features;
+  // `missing` and `nanoseconds` may be nullptr.
   void set_row(int64_t row, const int32_t* features, const sidecall_value* values, int64_t count);
   void set_row(int64_t row, const int32_t* features, const double* values, int64_t count);
   void set_feature(int32_t feature, const double* values, const uint8_t* missing, int64_t count);
