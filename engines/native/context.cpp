@@ -147,14 +147,14 @@ class NativeContext final : public InProcessContext {
     void* data = nullptr;
     Buffer buffer;                   // the elements, unless they are strings or borrowed
     std::vector<Text> texts;         // the elements of a string input
-    std::vector<std::string> bytes;  // by element: the copy of a string outside the vocabulary
+    std::vector<std::string> bytes;  // by element: its copy if it is outside the vocabulary
   };
   struct Output {
     bool is_expected = false;  // the caller gave the shape before the run, in `expected`
     Dims expected;
     void* data = nullptr;
     Buffer buffer;            // used unless the caller gave memory
-    std::vector<char> bytes;  // of the strings that are not in the vocabulary
+    std::vector<char> bytes;  // copies of the strings outside the vocabulary
   };
 
   const TensorSpec& spec(int32_t input) const {

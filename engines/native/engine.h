@@ -11,9 +11,10 @@
 
 namespace sidecall {
 
-// Increase this whenever a change can alter any bit of an answer. The contract of a file says with
-// which version the export found the answers right, and "auto" takes no other (engines/choice). A
-// file whose golden rows passed with one version is also verified again with the next.
+// Increase this whenever a change can alter any bit of an answer. The contract of a file names the
+// version with which the export checked the answers. With another version, "auto" does not choose
+// this engine (engines/choice). A file whose golden rows passed is verified again after a change of
+// the version.
 constexpr const char* kNativeNumerics = "2";
 
 // Compiles the graph of a file.

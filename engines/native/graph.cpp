@@ -289,12 +289,17 @@ class GraphReader {
       if (field.number == 2) type = field.bytes;
     }
     std::string_view tensor;
-    std::string got = "another type";
+    std::string got = "no type";
     Reader types(type);
     for (Field field; types.next(&field);) {
-      if (field.number == 1) tensor = field.bytes;
+      if (field.number == 1) {
+        tensor = field.bytes;
+        got = "one without an element type";
+      }
       if (field.number == 4) got = "a sequence";
       if (field.number == 5) got = "a map";
+      if (field.number == 7) got = "an opaque type";
+      if (field.number == 8) got = "a sparse tensor";
       if (field.number == 9) got = "an optional";
     }
     Reader parts(tensor);
@@ -459,7 +464,7 @@ class GraphReader {
     std::vector<std::string_view> texts;
   };
 
-  // Only initializers of the main graph may have data that stand beside the model. Their names are
+  // Only initializers of the main graph may be passed separately from the model. Their names are
   // unique; a tensor of a node may have the same name.
   std::unique_ptr<Constant> read_tensor(std::string_view message, std::string_view* name,
                                         bool is_initializer) {

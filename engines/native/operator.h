@@ -125,11 +125,12 @@ struct OperatorEntry {
   int64_t last_version;
   MakeOperator make;
   RowRule rows;  // nullptr: the outputs are kOther
-  // A node with more inputs is refused. An operator that reads fewer inputs than its rule looks at
-  // needs this number; the rules for one batch need none, because surplus inputs must be fixed.
+  // A node with more inputs is refused. Set this if `rows` looks at inputs that the operator does
+  // not read. Rules in which only input 0 has rows need no limit: they require that all other
+  // inputs are fixed.
   size_t max_inputs = kAnyNumber;
   size_t max_outputs = 1;
-  // `make` reads all attributes, which are large. Then the node needs them no longer.
+  // Whether the attributes of the node, which are large, are freed after `make` has read them.
   bool drops_attributes = false;
 };
 

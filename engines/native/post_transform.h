@@ -31,8 +31,8 @@ T logistic(T x) {
 // error function of Winitzki with a = 0.147. In float, as ONNX Runtime computes it.
 float probit(float x);
 
-// Softmax of a row. With `keeps_zeros` (SOFTMAX_ZERO), scores of nearly 0 are only multiplied by
-// exp(-largest) and divided by the sum, of which they are no part, as in ONNX Runtime.
+// Softmax of a row. With `keeps_zeros` (SOFTMAX_ZERO), the sum leaves out scores of nearly 0; they
+// are only multiplied by exp(-largest) and divided by the sum. This is as in ONNX Runtime.
 template <typename T>
 void softmax(T* scores, int64_t count, bool keeps_zeros) {
   T largest = std::numeric_limits<T>::lowest();

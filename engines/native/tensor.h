@@ -50,8 +50,8 @@ class Tensor {
   Place* place = nullptr;
 
   // Sets type and shape. Throws UNSUPPORTED for more than kMaxRank dimensions. Throws OUT_OF_MEMORY
-  // if the product of the dimensions, with 1 in place of 0, exceeds every memory. So no product of
-  // some dimensions of an empty tensor overflows.
+  // if the product of the dimensions, with 1 in place of 0, is larger than any memory. So a product
+  // of some of the dimensions never overflows, even if the tensor is empty.
   void shape(int32_t element_type, Dims sizes);
   int64_t rank() const { return static_cast<int64_t>(dims.size()); }
 

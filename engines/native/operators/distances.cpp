@@ -12,7 +12,7 @@ namespace sidecall::native {
 namespace {
 
 // The distances between the rows of two matrices. ONNX Runtime computes them from products, which
-// loses most digits of small distances. Here the differences are squared, as the definition has it.
+// loses most digits of small distances. Here the differences are squared, as in the definition.
 class CDist final : public Operator {
  public:
   explicit CDist(const Compile& compile) : node_(compile.node) {

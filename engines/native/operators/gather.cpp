@@ -146,7 +146,7 @@ std::unique_ptr<Step> prepare_gather(const Node& node, Inputs in, Outputs out) {
   dims.insert(place, indices.dims.begin(), indices.dims.end());
   out[0]->shape(x.dtype, std::move(dims));
   // For strings, ONNX Runtime 1.32 copies only the first element of each block, and leaves the
-  // others empty. Here all are copied, as the definition of the operator has it.
+  // others empty. Here all are copied, as in the definition of the operator.
   if (indices.is_known) {
     std::vector<int64_t> offsets = known_integers(node, indices);
     bool is_outside = false;

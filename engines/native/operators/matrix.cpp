@@ -266,7 +266,7 @@ View<T> right_view(const T* data, const Sizes& sizes, bool is_transposed) {
   return {data, sizes.columns, 1};
 }
 
-// The panels of a constant right operand: a matrix, or a list that is one column.
+// The panels of a constant right operand: a matrix, or a vector, which counts as one column.
 template <typename T>
 std::unique_ptr<Buffer> pack_constant(const Constant& b, bool is_transposed) {
   const bool is_column = b.dims.size() == 1;
@@ -332,7 +332,7 @@ class MatMul final : public MatrixOperator {
     check_types(a, b);
     if (a.rank() == 0 || b.rank() == 0)
       refuse(SIDECALL_FILE_INVALID, "expected rank 1 or more, got an operand of rank 0");
-    // A list is a matrix with one row on the left, and with one column on the right.
+    // A vector counts as one row on the left, and as one column on the right.
     Dims left = a.dims, right = b.dims;
     if (left.size() == 1) left.insert(left.begin(), 1);
     if (right.size() == 1) right.push_back(1);

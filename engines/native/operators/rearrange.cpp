@@ -178,15 +178,15 @@ struct Part {
   int64_t offset;  // of a row of this tensor within the row of the larger one
 };
 
-// How many rows of one part are copied before those of the next part: as many as keep the rows of
-// the larger tensor in the cache. `width` is that of the larger tensor, `bytes` those of an
-// element.
+// How many rows of one part are copied before the same rows of the next part: as many as the cache
+// can hold of the larger tensor. `width`: elements in a row of the larger tensor. `bytes`: the size
+// of an element.
 int64_t rows_at_once(int64_t width, uint64_t bytes) {
   constexpr uint64_t kCacheBytes = 16384;
   return static_cast<int64_t>(kCacheBytes / bytes) / width + 1;
 }
 
-// `width` elements of each row are copied. Strides are those from row to row.
+// Copies `width` elements of each row. The strides lead from one row to the next.
 template <typename E>
 void copy_rows(const E* from, int64_t from_stride, E* to, int64_t to_stride, int64_t width,
                int64_t rows) {

@@ -135,7 +135,7 @@ std::unique_ptr<Step> sequential_step(Reduction r, const Tensor& x, const Tensor
       }
     });
   }
-  // The innermost axis is kept, so there is a Fold for each of its elements, and rows are added.
+  // The innermost axis is kept: each of its elements has a Fold, to which the rows are added.
   std::vector<Fold> folds(static_cast<size_t>(r.kept_size), Fold(T{}, r));
   return make_step(
       [r = std::move(r), &x, out, folds = std::move(folds)](const Interrupt& interrupt) mutable {

@@ -77,9 +77,10 @@ constexpr uint32_t kNumAscii = 128;
 
 // ---- Replaced characters ----
 
-// The table of replacements. The function takes a faster path for texts without any character of
-// `special`, and for these only changes the case of ASCII letters. Tables for which that makes a
-// difference are refused, because the answer would depend on the other texts of the batch.
+// The table of replacements. In the function's body, a batch without any character of `special`
+// takes a faster path, which only changes the case of ASCII letters. A table is refused if the two
+// paths could give different results, because then the answer for one text would depend on the
+// other texts of the batch.
 class Replacements {
  public:
   explicit Replacements(const Node& node) {
@@ -179,7 +180,7 @@ void read_columns(const Node& node, std::string_view attribute, Sequences* seque
   }
 }
 
-// From the attributes that TfIdfVectorizer has under other names.
+// Reads the sequences from numeric attributes, which TfIdfVectorizer has under other names.
 Sequences read_sequences(const Node& node) {
   Sequences sequences;
   sequences.tokens = texts_of(node, "gram_tokens");
@@ -210,7 +211,7 @@ Sequences read_sequences(const Node& node) {
   return sequences;
 }
 
-// From texts in which a separator stands between the tokens.
+// Reads the sequences from texts in which a separator stands between the tokens.
 Sequences read_terms(const Node& node, std::string_view separator) {
   Sequences sequences;
   const auto& terms = texts_of(node, "terms");
@@ -263,7 +264,7 @@ class Terms {
     for (size_t i = 0; i < num_columns; ++i) {
       gram.clear();
       for (size_t k = 0; k < sequences.lengths[i]; ++k, ++token) {
-        // The function fills rows of fewer tokens with empty ones.
+        // The function's body pads rows with empty tokens, which must not be counted.
         if (token->empty()) refuse(node, "expected no empty tokens");
         gram.push_back(tokens_.add(*token));
       }

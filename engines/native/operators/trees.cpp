@@ -233,9 +233,9 @@ class Classifier final : public Operator {
         ensemble.base_values.size() != static_cast<size_t>(num_classes_))
       refuse_node(node_, SIDECALL_UNSUPPORTED,
                   "base_values: expected none or one for each class, got one base value");
-    // ONNX Runtime never chooses a class for which a row has no weight. Here either all rows must
-    // have a score for the class, a base value or a weight, or none; and without scores for some
-    // classes, no transform combines the scores.
+    // ONNX Runtime never chooses a class for which a row has no weight. This engine requires that
+    // either all rows or no rows have a score (a base value or a weight) for a class. If some class
+    // has no score, it also requires that the scores are not transformed.
     if (ensemble.base_values.empty() &&
         (ensemble.weights.empty() || always_scored(ensemble) != has_score_ ||
          (ensemble.transform != PostTransform::kNone &&

@@ -18,13 +18,13 @@ enum class TokenUnit : uint8_t { kWords, kKeptWords, kCharacters };
 struct CountingFunction {
   TokenUnit unit;
   bool replaces;  // whether characters are replaced before tokens are formed
-  bool lists;     // whether the outputs are the places and the numbers that are not zero
+  bool lists;     // whether the outputs list the nonzero counts: rows, columns and numbers
   std::string_view sha256;
 };
 // nullptr if the node calls no such function.
 const CountingFunction* find_counting_function(const Node& node);
 
-// Functions that compute with a list of the numbers that are not zero.
+// Functions that compute with a list of nonzero numbers.
 enum class TermsFunction : uint8_t { kDamp, kScale, kNormalize, kMultiply };
 std::optional<TermsFunction> find_terms_function(const Node& node);
 

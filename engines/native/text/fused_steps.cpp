@@ -76,9 +76,9 @@ FusedSteps::Row FusedSteps::make_row() const {
 }
 
 // Applies the step to the columns that are not zero, and returns the value that the step gives all
-// columns that are zero. Each operation is rounded to Number. Products,
-// quotients, sums and roots of float32 numbers have the same bits whether they are computed in
-// float32 or computed in double and rounded.
+// columns that are zero. Each operation is rounded to Number. Products, quotients, sums and roots
+// of float32 numbers have the same bits whether they are computed in float32, or in double and then
+// rounded.
 template <typename Number>
 double FusedSteps::apply(const Compiled& step, const int32_t* columns, double* values,
                          size_t count) {
@@ -125,7 +125,7 @@ void FusedSteps::run(Row* row, T* results) const {
   const int32_t* const columns = row->columns.data();
   for (size_t i = 0; i < count; ++i) {
     uint32_t& counted = row->counts[static_cast<size_t>(columns[i])];
-    values[i] = static_cast<float>(counted);  // as the function does
+    values[i] = static_cast<float>(counted);  // as in the function's body
     counted = 0;
   }
   double zero = 0;  // may become NaN

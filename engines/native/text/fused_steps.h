@@ -9,7 +9,7 @@
 
 namespace sidecall::native {
 
-// What the logarithm makes of a count, so that 0 stays 0.
+// 1 + log(count), and 0 for 0.
 template <typename T>
 T damped(T count) {
   return count == T{0} ? T{0} : T{1} + std::log(count);

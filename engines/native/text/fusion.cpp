@@ -68,7 +68,8 @@ class Fusion {
       fused.inputs.insert(fused.inputs.end(), match.constants.begin(), match.constants.end());
       for (const size_t node : match.nodes) is_replaced_[node] = true;
     }
-    // The last node stands behind all that define the inputs.
+    // The fused node takes the place of the last node, which comes after the nodes that define its
+    // inputs.
     fused.outputs[0] = current;
     const size_t last = matches.back().nodes.back();
     is_replaced_[last] = false;

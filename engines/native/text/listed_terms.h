@@ -5,11 +5,11 @@
 
 namespace sidecall::native {
 
-// Some functions of text vectorizers answer with the list of the numbers that are not zero (rows,
-// columns and values), because ONNX Runtime would compute the whole matrix. Here each such value
-// becomes the matrix that it stands for, and the functions that compute with lists become operators
-// of ONNX, which fusion.h then fuses with the node that counts. A node that keeps its function,
-// kDamp, computes zero for zero.
+// Some functions of text vectorizers return a matrix as a list of its nonzero elements (rows,
+// columns and values), because ONNX Runtime would compute the whole matrix. This pass replaces each
+// list by the matrix, and each function that computes with lists by operators of ONNX. Then
+// fusion.h fuses these operators with the node that counts. Only nodes that call kDamp keep their
+// function: it also works on a matrix, because it maps zero to zero.
 //
 // Throws UNSUPPORTED if the nodes do something else with a list, or if the whole matrix would give
 // another answer.

@@ -38,10 +38,10 @@ class TokenTable {
 // sequence without its last token.
 class GramTable {
  public:
-  // The sequences of the current row that end at its last token and that a longer one begins with.
+  // The sequences that end at the latest token of the row and can continue with the next token.
   using Active = std::vector<int32_t>;
 
-  // `num_edges` is the greatest number of add()'s tokens beyond the first of each sequence.
+  // `num_edges`: at least the number of tokens of all sequences, without the first of each.
   GramTable(size_t num_tokens, size_t num_edges);
 
   // Returns false if the sequence was added before. The column must not be negative.

@@ -305,8 +305,9 @@ class TreeEnsembleReader : EnsembleReader {
     return {begin, end};
   }
 
-  // Branches may share a leaf: a tree that is a leaf is written as a node with two branches to it.
-  // Elsewhere each leaf has one parent, so this copies the leaf for every further branch.
+  // In a file, branches may share a leaf: a tree that is a single leaf is written as a node with
+  // two branches to it. In an Ensemble each leaf has one parent, so this copies the leaf for every
+  // further branch.
   void copy_shared_leaves() {
     std::vector<bool> has_parent(ensemble_.num_leaves());
     const auto own_leaf = [&](int32_t child) {
@@ -326,8 +327,8 @@ class TreeEnsembleReader : EnsembleReader {
     }
   }
 
-  // The index of a split, or ~leaf. Most files are read once by a process, so the processor cannot
-  // know which children are leaves; hence there is no branch on it.
+  // The index of a split, or ~leaf. Written without a branch, because the processor cannot predict
+  // which children are leaves: a process usually reads a file only once.
   int32_t child(int64_t id, bool is_leaf) const {
     const int64_t ends[] = {num_splits_, num_leaves_};
     if (id < 0 || id >= ends[is_leaf ? 1 : 0])

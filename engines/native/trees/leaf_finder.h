@@ -53,7 +53,7 @@ LeafFinders make_walks(const Ensemble& ensemble, const OrderedTrees& trees, Vect
 
 // Evaluates every split of a tree, and removes the leaves that the result excludes from a bit set
 // (QuickScorer; Lucchese et al., SIGIR 2015). This is faster for trees with few leaves. A finder is
-// nullptr where walks are faster, or if a tree has too many leaves.
+// nullptr if walks are faster, or if a tree has too many leaves.
 LeafFinders make_leaf_sets(const Ensemble& ensemble, const OrderedTrees& trees, Vectors vectors);
 
 }  // namespace sidecall::native

@@ -35,8 +35,8 @@ void make_sets(const Ensemble& ensemble, const Tree& tree, std::vector<LeafSet>*
   sets->resize(num_splits);
   for (size_t i = 0, at = 0; at < num_splits; ++i) {
     const TreeEntry& entry = tree.entries[i];
-    // Leaves write too, and the next entry replaces what they wrote: that takes no branch, and
-    // which entries are leaves cannot be predicted.
+    // Also writes a set for a leaf, which the next entry overwrites. This needs no branch; the
+    // processor could not predict which entries are leaves.
     const bool is_split = entry.split >= 0;
     const Split& split = ensemble.splits[static_cast<size_t>(std::max(entry.split, 0))];
     const TreeEntry& yes = tree.entries[is_split ? entry.child_or_leaf + 1 : 0];

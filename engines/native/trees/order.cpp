@@ -43,16 +43,16 @@ OrderedTrees::OrderedTrees(const Ensemble& ensemble) {
   leaf_begins_.push_back(static_cast<int32_t>(weights_.size()));
 }
 
-// Whether a child is a split or a leaf cannot be predicted, so there are no branches on it: what is
-// true of splits only, or of leaves only, is done for each of their places afterwards.
+// There is no branch on whether a child is a split or a leaf, because the processor cannot predict
+// it. Work for splits only, or for leaves only, is done afterwards, at the places of their entries.
 void OrderedTrees::add_tree(const Ensemble& ensemble, int32_t root) {
   const End before = ends_.empty() ? End() : ends_.back();
   TreeEntry* const tree = entries_.data() + before.entry;
   size_t count = 0, num_splits = 0, num_leaves = 0;
   const auto add = [&](int32_t at) {
     if (has_trivial_) at = skip_trivial(ensemble, at);
-    // Until its number is known, a leaf has that of the ensemble, and end_leaf is the number of
-    // leaves.
+    // Until a leaf has its number within the tree, its entry holds its number within the ensemble.
+    // Until then, first_leaf and end_leaf hold 0 and the number of leaves below the entry.
     tree[count] = {std::max(at, -1), ~at, 0, 1};
     split_places_[num_splits] = leaf_places_[num_leaves] = static_cast<int32_t>(count++);
     num_splits += at >= 0 ? 1 : 0;

@@ -46,8 +46,8 @@ bool narrow_thresholds(Ensemble* ensemble) {
   return true;
 }
 
-// The nodes of a level of which each child stands for `span` ranks. Ranks are at most `size`, so no
-// other node is reached.
+// The number of nodes in a level of the search tree in which each child stands for `span` ranks.
+// Ranks are at most `size`, so a search reaches no further node.
 size_t num_nodes(size_t size, size_t span) { return size / span / kFanout + 1; }
 
 size_t num_keys(const RankTable& table) {

@@ -181,7 +181,7 @@ SIDECALL_AVX512 inline size_t count_below(const float* keys, float key) {
   return static_cast<size_t>(__builtin_popcount(is_below));
 }
 
-// The rank of x. kLevels: of the table, or 0 if it is not known.
+// The rank of x. kLevels: the number of levels of the table, or 0 if it is not known.
 template <uint32_t kLevels>
 SIDECALL_AVX512 inline int32_t rank_one(const RankTable& table, double x) {
   const auto key = static_cast<float>(x);

@@ -144,7 +144,7 @@ using Rank = void (*)(const RankTable* tables, size_t table_step, const double* 
                       int32_t* ranks);
 
 // The same for numbers of one column of a block: x[i * stride], with i < count. Writes the ranks as
-// floats, and NaN for NaN. Returns whether there is any.
+// floats, and NaN for NaN. Returns whether any of the numbers is NaN.
 using RankColumn = bool (*)(const RankTable& table, const double* x, int64_t stride, int64_t count,
                             float* out);
 
@@ -157,7 +157,7 @@ inline int32_t exact_rank(const RankTable& table, size_t rank, double x) {
   return static_cast<int32_t>(std::lower_bound(at, end, x) - table.thresholds);
 }
 
-// Ranks as floats, and NaN for NaN. Returns whether there is any.
+// Ranks as floats, and NaN for NaN. Returns whether any of the numbers is NaN.
 inline bool encode_ranks(const double* x, const int32_t* ranks, size_t count, float* out) {
   int32_t nans = 0;
   for (size_t i = 0; i < count; ++i) {
