@@ -79,7 +79,10 @@ std::string read_token(const std::string& path) {
       std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c <= '~'; });
   if (!is_valid)
     throw Error(SIDECALL_DENIED,
-                "token: expected a file with one line of visible ASCII, got none or another file");
+                std::string("token: expected a file with one line of visible ASCII, got ") +
+                    (token.empty()                   ? "a file that is empty or cannot be read"
+                     : token.size() > kMaxTokenBytes ? "a longer line"
+                                                     : "other characters"));
   return token;
 }
 

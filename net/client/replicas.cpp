@@ -205,8 +205,8 @@ void Replicas::set_checked(const ReplicaPtr& replica, Replica::State state, bool
   if (replica->is_suspect) {
     replica->is_suspect = false;
     replica->check_at = now + kSuspectAgain;
-    // It still has the model, or does not answer at the moment, which its runs show too. A server
-    // without the model gets no runs if there are others.
+    // The server keeps its runs if it still has the model, or does not answer at the moment: in the
+    // second case its runs fail too. A server without the model gets no runs if there are others.
     const bool lacks_model =
         state == Replica::State::kUnchecked && has_answered && count_verified() > 1;
     if (state != Replica::State::kOtherModel && !lacks_model) return update_needs_check();
@@ -230,7 +230,7 @@ ReplicaPtr Replicas::next_described() {
 void Replicas::end_verification(const ReplicaPtr& replica, bool is_verified) {
   const std::lock_guard lock(mutex_);
   replica->is_handed_out = false;
-  // Its golden rows may have shown that it has another model.
+  // The run of its golden rows may have shown that the server has another model.
   if (replica->state != Replica::State::kDescribed) return;
   if (is_verified) {
     replica->state = Replica::State::kVerified;

@@ -57,8 +57,9 @@ class Replicas : public std::enable_shared_from_this<Replicas> {
 
   // ---- Names ----
 
-  // Looks up the names of which no server is known, and waits for that until `deadline`, or for a
-  // second if there are other servers. Throws TIMEOUT, and UNREACHABLE if there is no server.
+  // Looks up the host names for which no server is known. Waits for the results until `deadline`,
+  // but only for a second if other servers are known. Throws TIMEOUT, and UNREACHABLE if there is
+  // no server.
   void resolve(Clock::time_point deadline);
 
   // ---- Verification ----
@@ -71,8 +72,8 @@ class Replicas : public std::enable_shared_from_this<Replicas> {
   // A run of the server failed in a way that another model would explain. The server still gets
   // runs, but is described again.
   void suspect(const ReplicaPtr& replica);
-  // After describing a server: `state` is kDescribed, or what it was found to be. `has_answered`:
-  // kUnchecked comes from an answer, such as that the model is not ready.
+  // Stores the state that was found when a server was described. `has_answered`: if the state is
+  // kUnchecked, the server gave an answer, for example that the model is not ready.
   void set_checked(const ReplicaPtr& replica, Replica::State state, bool has_answered = true);
   // A server that was described and is not being verified; nullptr if there is none.
   ReplicaPtr next_described();
@@ -84,8 +85,8 @@ class Replicas : public std::enable_shared_from_this<Replicas> {
   Clock::time_point next_check();
   // A server answered with the id of another model.
   void set_other_model(const ReplicaPtr& replica);
-  // Whether an answer with this id comes from the model that was opened. The first id that a server
-  // sends is taken for that of this model. "" always matches.
+  // Whether an answer with this id comes from the model that was opened. If the id of this model is
+  // not known yet, the first id that a server sends becomes its id. "" always matches.
   bool is_opened_model(const std::string& id);
 
   // ---- Runs: called by the loop ----

@@ -15,7 +15,9 @@ constexpr size_t kFrameBytes = 5;  // whether the message is compressed, and its
 
 // protozero asserts that a field has the wire type that it is read as, so this is checked first.
 void expect(const pbf_reader& reader, WireType type) {
-  if (reader.wire_type() != type) broken("a message of the protocol", "a field of another type");
+  if (reader.wire_type() != type)
+    broken("the wire type of the protocol's .proto file in field " + std::to_string(reader.tag()),
+           "another wire type");
 }
 
 // Reads the values of a repeated field, packed or not, one field at a time. `type` is that of a
@@ -69,11 +71,12 @@ class Contents {
     while (reader.next()) {
       if (field == 0 || reader.tag() != field)
         broken(std::string("contents of ") + what + " of type " + dtype_name(to->dtype),
-               "other contents");
+               "contents of another type");
       read(&reader);
     }
     if (found_ != count_)
-      broken("as many elements as the shape of " + what + " says", "another number");
+      broken(std::to_string(count_) + " elements in the data of " + what + ", as its shape says",
+             std::to_string(found_));
     to->data = to->own.data();
     to->bytes = to->own.size();
   }
@@ -114,7 +117,9 @@ class Contents {
   }
 
   void count_one() {
-    if (++found_ > count_) broken("as many elements as the shape of " + what_ + " says", "more");
+    if (++found_ > count_)
+      broken(std::to_string(count_) + " elements in the data of " + what_ + ", as its shape says",
+             "more");
   }
 
   template <typename Number>
@@ -231,7 +236,9 @@ size_t frame_bytes(std::string_view body) {
 std::string_view unframe(std::string_view body) {
   const size_t bytes = frame_bytes(body);
   if (bytes == 0) broken("a message", "none");
-  if (bytes != body.size()) broken("one message", "another number of bytes");
+  if (bytes != body.size())
+    broken("one message of " + std::to_string(bytes) + " bytes, as its prefix says",
+           std::to_string(body.size()) + " bytes");
   return body.substr(kFrameBytes);
 }
 

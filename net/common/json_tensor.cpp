@@ -262,10 +262,11 @@ std::string text_at(const json::Value& object, const char* key) {
 Dims read_shape(const json::Value& tensor, const std::string& what) {
   const json::Value* const shape = find(tensor, "shape");
   if (shape == nullptr || !shape->IsArray() || shape->Size() > kMaxRank)
-    broken("a shape of " + what, "none, or another value");
+    broken("a list of at most 64 dimensions as the 'shape' of " + what,
+           shape == nullptr ? "none" : "another value");
   Dims dims;
   for (const json::Value& each : shape->GetArray()) {
-    if (!each.IsInt64()) broken("dimensions of " + what, "other values");
+    if (!each.IsInt64()) broken("integers as dimensions of " + what, "other values");
     dims.push_back(each.GetInt64());
   }
   return dims;

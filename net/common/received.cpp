@@ -15,7 +15,9 @@ void broken(const std::string& expected, const std::string& got) {
 
 int64_t count_elements(const ReceivedTensor& tensor, const std::string& what) {
   const int64_t count = element_count(tensor.dims.data(), tensor.dims.size());
-  if (count < 0) broken("a shape of " + what + " that data can have", "another one");
+  if (count < 0)
+    broken("a shape of " + what + " without negative dimensions, whose elements fit in memory",
+           "a negative dimension or too many elements");
   return count;
 }
 
@@ -23,7 +25,8 @@ void set_binary(std::string_view data, const std::string& what, ReceivedTensor* 
   const int64_t count = count_elements(*tensor, what);
   if (tensor->dtype == SIDECALL_DTYPE_STRING) {
     if (!read_strings(data, count, &tensor->own, &tensor->offsets))
-      broken("strings of " + what + " that fill its bytes", "other lengths");
+      broken(std::to_string(count) + " strings that fill the bytes of " + what,
+             "strings of other lengths");
     tensor->data = tensor->own.data();
     tensor->bytes = tensor->own.size();
     return;

@@ -44,8 +44,11 @@ void refuse_parameter(std::string_view name, const std::string& what) {
 
 void require_name(const std::string& name) {
   constexpr size_t kMaxName = 1024;
-  if (name.empty() || name.size() > kMaxName || !is_utf8_without_nul(name))
-    broken("a name of each input, in UTF-8 and of at most 1024 bytes", "another one");
+  if (!name.empty() && name.size() <= kMaxName && is_utf8_without_nul(name)) return;
+  const char* got = "other bytes";
+  if (name.empty()) got = "none";
+  if (name.size() > kMaxName) got = "a longer one";
+  broken("a name of 1 to 1024 bytes of UTF-8 without NUL for each input", got);
 }
 
 void require_unique(const InferPlan& plan) {
@@ -63,7 +66,8 @@ uint64_t require_size(const InferPlan& plan, const sidecall_net_tensors& outputs
     bytes += binary_bytes(outputs.items[output.index]);
   if (bytes > most)
     throw Error(SIDECALL_OUT_OF_MEMORY, "answer: expected at most " + std::to_string(most) +
-                                            " bytes, got " + std::to_string(bytes));
+                                            " bytes, got " + std::to_string(bytes) +
+                                            ": send fewer rows at once");
   return bytes;
 }
 

@@ -17,7 +17,7 @@ enum class Route { kInfer, kPredict, kMetadata, kHealth, kMetrics, kOther };
 inline constexpr size_t kNumRoutes = 6;
 const char* route_name(Route route) noexcept;
 
-// One of them counts for a server. Any thread may use it.
+// The counts of one server. Any thread may use the object.
 class Metrics {
  public:
   void count(Route route, int http_status, std::chrono::nanoseconds took) noexcept;
@@ -27,8 +27,8 @@ class Metrics {
   std::atomic<uint64_t> refused{0};     // connections beyond a limit
   std::atomic<uint64_t> broken{0};      // connections that broke the protocol or a limit of time
   std::atomic<int64_t> runs{0};         // under way now
-  // When a run last ended; or, if runs were queued since then, when the first of them was queued.
-  // In nanoseconds of the clock of message.h. Only for runs that this process executes.
+  // The time of the last progress: a run ended, or a run began to wait for a thread while no other
+  // run waited. In nanoseconds of the clock of message.h. Only for runs that this process executes.
   std::atomic<int64_t> progressed_ns{0};
   std::atomic<uint64_t> abandoned{0};  // runs whose client went away or gave them up
   std::atomic<uint64_t> memory{0};     // bytes of requests and responses that are held

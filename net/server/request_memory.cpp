@@ -15,7 +15,7 @@
 namespace sidecall::net {
 namespace {
 
-// Of an element that takes one byte in a message.
+// The memory for an element that takes one byte in a message.
 constexpr uint64_t kBytesOfElement = 16;
 
 bool takes_strings(const sidecall_net_service& service) {
@@ -23,7 +23,7 @@ bool takes_strings(const sidecall_net_service& service) {
                      [](const auto& input) { return input.dtype == SIDECALL_DTYPE_STRING; });
 }
 
-// What tensors in binary take. Each string has a length of four bytes.
+// The memory for tensors in binary. A string takes at least four bytes there, for its length.
 uint64_t bytes_of_binary(uint64_t bytes, const sidecall_net_service& service) {
   return takes_strings(service) ? bytes / 4 * (kBytesOfString + 24) : 2 * bytes;
 }
@@ -39,7 +39,8 @@ uint64_t memory_for_tensors(const Request& request, const sidecall_net_service& 
     return 0;  // it is refused when it is read
   }
   const std::string_view json = body.substr(0, length);
-  // Texts are on the stack of the parser, in the document, in a tensor, and in the call.
+  // Each text exists up to four times: on the stack of the parser, in the document, in a tensor,
+  // and in the call.
   const uint64_t texts = takes_strings(service) ? 4 * json.size() : 0;
   return memory_for_json(json) + texts + bytes_of_binary(body.size() - json.size(), service);
 }

@@ -96,9 +96,8 @@ int outcome_of(const Response& response) {
 void require_memory(HeldMemory* memory, uint64_t bytes) {
   if (memory->add(bytes)) return;
   throw Error(SIDECALL_OUT_OF_MEMORY,
-              "request: expected one that can be read in the memory for requests, got one that "
-              "needs about " +
-                  std::to_string(bytes >> 20U) + " MiB: send it in binary or in parts");
+              "request: reading it needs about " + std::to_string(bytes >> 20U) +
+                  " MiB, more than --max-memory leaves: send binary tensors or fewer rows");
 }
 
 bool Site::is_ready() const {

@@ -31,7 +31,7 @@ constexpr size_t kMaxKeptBytes = size_t{1024} * 1024;
 // The queue refuses nothing, because the runs of each thread are limited here.
 constexpr int32_t kQueueCapacity = 1 << 14;
 
-// What is left until a deadline that has not passed a moment ago.
+// The time until a deadline that had not passed a moment ago.
 int64_t some_ns(Clock::time_point deadline) {
   return std::max<int64_t>((deadline - Clock::now()).count(), 1);
 }
@@ -98,12 +98,12 @@ class Runs::Finished final : public Watched {
     runs_->take_finished();
   }
 
-  // How many runs the workers have; by the thread of the runs.
+  // Changes the number of runs that the workers have. Called by the thread of the runs.
   void add_elsewhere(int count) {
     const std::lock_guard lock(mutex_);
     num_elsewhere_ += count;
   }
-  // By a worker. The list has room for all runs.
+  // Called by a worker. Allocates nothing, because the list has room for all runs.
   void put(Run* run) noexcept {
     const std::lock_guard lock(mutex_);
     list_.push_back(run);
@@ -206,7 +206,7 @@ void Runs::do_elsewhere(RunPtr run, void (*task)(Run*), void (Runs::*next)(RunPt
       },
       &unused);
   if (!has_failed) return;
-  // Without a worker the task holds up this thread, but the run has its outcome.
+  // If no worker can take the task, this thread does it, so that the run still gets its outcome.
   if (running_.erase(key) != 0) finished_->add_elsewhere(-1);
   key->next = nullptr;
   task(key);

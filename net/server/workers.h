@@ -13,7 +13,7 @@ namespace sidecall::net {
 
 class Workers {
  public:
-  // `niceness`: how much the threads yield to others that want the CPU, as setpriority() has it.
+  // `niceness`: how much the threads yield to others that want the CPU; see setpriority().
   explicit Workers(size_t max_threads, int niceness = 0)
       : max_threads_(max_threads), niceness_(niceness) {}
   // Does the tasks that were submitted before.

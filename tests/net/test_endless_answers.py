@@ -157,7 +157,7 @@ def test_json_with_as_many_values_as_the_outputs_have_is_read(
 
 
 def test_the_text_of_a_server_that_lacks_memory_is_kept(server: RawServer) -> None:
-    text = "request: expected one that can be read in the memory for requests, got a larger one"
+    text = "request: reading it needs about 12 MiB, more than --max-memory leaves: send fewer rows"
     refusal = {"error": text, "status": "OUT_OF_MEMORY"}
     server.answers["/infer"] = answer(refusal, "503 Service Unavailable")
     with sidecall.open(server.uri) as model, pytest.raises(errors.OutOfMemory) as caught:

@@ -159,7 +159,8 @@ InferAnswer read_grpc_answer(const Expected& expected, std::string_view message)
         }
       }
       if (!raw.empty() && raw.size() != tensors.size())
-        broken("raw contents of all outputs or of none", "another number");
+        broken("raw contents of all " + std::to_string(tensors.size()) + " outputs or of none",
+               "those of " + std::to_string(raw.size()));
       for (size_t i = 0; i < tensors.size(); ++i) {
         const std::string what = "output '" + tensors[i].name + "'";
         ReceivedTensor* const tensor = place_output(expected.outputs, tensors[i].name, &answer);

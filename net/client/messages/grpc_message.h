@@ -13,8 +13,8 @@ std::string write_model_request(const std::string& model, const std::string& ver
 std::string write_grpc_request(const InferRequest& request, const std::string& model,
                                const std::string& version);
 
-// These throw PROTOCOL. unframe_answer() returns the only message of a body. Data of the answer may
-// point into `message`.
+// The functions below throw PROTOCOL. unframe_answer() returns the only message of a body. Data of
+// the answer may point into `message`.
 std::string_view unframe_answer(std::string_view body);
 bool read_ready(std::string_view message);
 Metadata read_grpc_metadata(std::string_view message);

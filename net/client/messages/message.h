@@ -11,9 +11,9 @@
 
 namespace sidecall::net {
 
-using OutputNames = std::vector<std::string>;  // that an answer must have
+using OutputNames = std::vector<std::string>;  // of the outputs that an answer must have
 
-// What tells the answer of a run from others.
+// The properties by which a client recognises the answer of its run.
 struct Expected {
   OutputNames outputs;
   std::string id;  // a server that returns an id must return this one
@@ -28,7 +28,7 @@ struct InferRequest {
 
 struct InferAnswer {
   std::vector<ReceivedTensor> outputs;
-  std::string model_id;  // "" if the server did not tell
+  std::string model_id;  // "" if the server sent none
 };
 
 // How tensors travel over HTTP.
@@ -41,7 +41,7 @@ struct Metadata {
   std::vector<TensorSpec> inputs, outputs;
   std::string contract;  // "" if there is none
   std::string model_id;
-  // "yes" or "no": whether a run may be executed twice. "" if the server did not tell.
+  // "yes" or "no": whether a run may be executed twice. "" if the server sent neither.
   std::string repeatable;
   TensorForm form;
 };

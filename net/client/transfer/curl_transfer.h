@@ -21,7 +21,7 @@ struct FreeHeaders {
 using Handle = std::unique_ptr<CURL, FreeHandle>;
 using Headers = std::unique_ptr<curl_slist, FreeHeaders>;
 
-// How an attempt ended, and what that tells of the server.
+// How an attempt ended, and what this says about the server.
 struct AttemptEnd {
   Reply reply;
   Attempt attempt = Attempt::kUnknown;
@@ -57,7 +57,7 @@ class CurlTransfer {
   // Sets the options of the handle: all, or those that differ between two requests to a server.
   // Throws std::bad_alloc.
   CURLcode prepare();
-  // Once libcurl has ended the transfer with `code`.
+  // Call this once libcurl has ended the transfer with `code`.
   AttemptEnd read_end(CURLcode code);
 
  private:

@@ -51,8 +51,8 @@ class Exchange {
  public:
   // ---- The request: set before it is submitted, and never changed afterwards ----
   std::shared_ptr<const Address> address;
-  std::shared_ptr<Replica> only;       // the server that it goes to, or nullptr:
-  std::shared_ptr<Replicas> replicas;  // one of these is chosen
+  std::shared_ptr<Replica> only;       // the server that must execute the request, or nullptr
+  std::shared_ptr<Replicas> replicas;  // if `only` is nullptr: the loop chooses one of these
   std::string path;                    // of the URL; begins with "/"
   std::string body;                    // a POST if `is_post`, otherwise a GET
   bool is_post = false;

@@ -28,10 +28,10 @@ constexpr size_t kMaxIdleHandles = 64;
 constexpr long kMaxConnections = 256;  // that are kept open without a request
 constexpr int kIdlePollMs = 60000;
 constexpr int kMaxRefusals = 5;  // of one request, by servers that refuse streams
-// A request tries all servers a second time if the first time took as long as this: on a busy
-// machine, or over a slow network, the first server may be back when the last one has ended.
+// A request tries all servers a second time if the first round took at least this long: on a busy
+// machine, or over a slow network, the first server may be back by then.
 constexpr std::chrono::milliseconds kLongRound{10};
-constexpr std::chrono::seconds kLongestRound{1};  // otherwise the request would take too long
+constexpr std::chrono::seconds kLongestRound{1};  // no second round after a longer first one
 constexpr size_t kMaxProblemBytes = 600;
 // libcurl ends a connection in the background after a transfer that did not end well.
 constexpr std::chrono::seconds kTidyTime{3};

@@ -16,8 +16,8 @@ void submit(std::shared_ptr<Exchange> exchange);
 // Ends an exchange that is not over yet: the server learns that no one waits for the answer.
 void cancel(std::shared_ptr<Exchange> exchange) noexcept;
 
-// submit() for a caller that calls wait() next. Nothing happens to the exchange before that, unless
-// another thread drives the loop.
+// submit() for a caller that calls wait() next. Only wait() executes the exchange, unless another
+// thread drives the loop.
 void submit_and_drive(std::shared_ptr<Exchange> exchange);
 // Waits until the exchange is over, Exchange::wake() was called, or `until`. Returns whether it is
 // over. Drives the loop meanwhile if that exchange is the only one.

@@ -16,8 +16,8 @@ struct Finding {
   std::string text;
 };
 
-// How far connecting came. `tls` is what the address asks for, and only there if the connection
-// succeeded.
+// How far the attempt to connect came. `tls` is filled only if the address asks for TLS and the
+// connection succeeded.
 struct Connected {
   Finding connection;
   bool has_tls = false;

@@ -12,8 +12,8 @@ namespace sidecall::net {
 
 class ByteStream {
  public:
-  // What became of an operation. kAgain: nothing can be read or written at the moment; after a
-  // handshake, `wants_write()` says what is waited for.
+  // The result of an operation. kAgain: nothing can be read or written at the moment. After a
+  // handshake with this result, `wants_write()` says whether it must write or read next.
   enum class Result { kDone, kAgain, kClosed };
 
   virtual ~ByteStream() = default;

@@ -75,9 +75,8 @@ class Session {
   virtual bool is_over() const = 0;
   // Whether the connection ended because of what the client sent.
   virtual bool is_broken() const = 0;
-  // The server drains: answers the requests that have arrived, and accepts no others. Called
-  // repeatedly.
-  // `is_over`: requests that were on their way have had the time to arrive.
+  // Called repeatedly while the server drains: answers the requests that have arrived, and accepts
+  // no others. `is_over`: requests that were on their way have had the time to arrive.
   virtual void drain(bool is_over) = 0;
   // Ends requests whose client is too slow. Called about once a second.
   virtual void check_time(Clock::time_point now) = 0;
@@ -103,8 +102,8 @@ class Connection final : public Watched, public Handshaking {
   void start();
   void on_events(uint32_t events) override;
   void on_handshake(ByteStream::Result result) noexcept override;
-  // Called when an answer is ready: sends it, or, while events are being handled, leaves this to
-  // the end of that.
+  // Called when an answer is ready. Sends it at once, or, while events are being handled, after all
+  // of them.
   void flush();
   // A request cannot be answered: closes the connection, after the events that are being handled.
   void fail() noexcept;

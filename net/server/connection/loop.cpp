@@ -29,9 +29,9 @@ constexpr int kPauseMs = 50;
 // After this time with enough descriptors, the next lack of them is logged again.
 constexpr auto kCalm = std::chrono::seconds(10);
 
-// Connections do not use descriptors from this one on, which are reserved for runs and the rest of
-// the process. The system gives the lowest free number, so if it gives this one, all below are in
-// use.
+// The first descriptor that is reserved for runs and the rest of the process: connections use only
+// lower ones. The system gives the lowest free number, so if it gives this one, all lower ones are
+// in use.
 int first_reserved_descriptor() {
   constexpr rlim_t kMostReserved = 64;
   rlimit limit{};
@@ -290,7 +290,7 @@ void Loop::reap() {
       continue;
     }
     if (!client.address.empty()) leave(client.address);
-    client.connection.reset();  // between two turns, so no event can be on its way to it
+    client.connection.reset();  // safe: no events are being handled between two turns
     std::swap(client, clients_.back());
     clients_.pop_back();
   }

@@ -54,8 +54,9 @@ bool AccessCheck::knows_host(const std::string& host) const {
 
 Access AccessCheck::check(const Request& request, bool is_open) const {
   if (request.method == "POST" && is_of_other_site(request)) return Access::kOtherSite;
-  // A name that its owner lets point to this address (DNS rebinding) makes any page one of this
-  // site. A page cannot know a token, have a certificate or speak gRPC, so then any name will do.
+  // Protects against DNS rebinding: the owner of a page can let its host name point to this
+  // address, and then browsers treat the page as one of this site. Any name is accepted if clients
+  // need a token, a certificate or gRPC, because such a page has none of them.
   if (!takes_any_host_ && !request.host.empty() && !knows_host(request.host))
     return Access::kUnknownHost;
   if (tokens_ == nullptr || is_open) return Access::kAllowed;

@@ -115,10 +115,10 @@ Tokens::Set Tokens::read() const {
     is_last_ended = end < text.size();
     last = std::move(line);
   }
-  if (text.find('\0') != std::string::npos) refuse("text", "bytes that are 0");
-  // A half-written file ends like this, and so do many secrets of Kubernetes. Those have one token,
-  // and are never written in place. chmod, touch or a hard link change the version of a file too,
-  // but not its token.
+  if (text.find('\0') != std::string::npos) refuse("text without NUL", "a NUL");
+  // A file that is only half written has no line feed at its end. Many secrets of Kubernetes have
+  // none either, but they hold one token and are never written in place. The comparison of tokens
+  // is needed because chmod, touch or a hard link change only the version of a file.
   const bool is_in_place = files_.seen(0).is_same_file(taken_);
   const bool may_be_cut = is_in_place && tokens != *taken_tokens_;
   if (!is_last_ended && (tokens.size() != 1 || last.size() < kLeastUnendedBytes || may_be_cut))

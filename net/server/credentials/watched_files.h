@@ -26,9 +26,9 @@ class WatchedFiles {
   // Empty paths are left out.
   explicit WatchedFiles(const std::vector<std::string>& paths);
 
-  // Called about once a second. Returns whether the files should be read: they differ from those
-  // that were read last, and have not changed since the previous call. So a file is not read while
-  // it is being written, and a moment without a file does no harm.
+  // Called about once a second. Returns whether the files should be read: whether they differ from
+  // the versions that were read last, and have not changed since the previous call. So a file is
+  // not read while it is being written, and a file may be absent for a moment.
   bool is_due();
   // Whether nothing changed since is_due(); otherwise only half of a file may have been read.
   bool is_unchanged() const;

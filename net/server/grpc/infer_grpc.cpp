@@ -73,7 +73,8 @@ InferPlan read(std::string_view message, const sidecall_net_service& service) {
     }
   }
   if (!raw.empty() && raw.size() != fields.size())
-    broken("raw contents of all inputs or of none", "another number");
+    broken("raw contents of all " + std::to_string(fields.size()) + " inputs or of none",
+           "those of " + std::to_string(raw.size()));
   if (!is_utf8_without_nul(plan.id)) broken("an id in UTF-8", "other bytes");
   for (size_t i = 0; i < fields.size(); ++i) {
     ReceivedTensor& tensor = plan.inputs.emplace_back();
@@ -93,7 +94,7 @@ InferPlan read(std::string_view message, const sidecall_net_service& service) {
   return plan;
 }
 
-// No less than the bytes of an answer whose tensors have that many bytes.
+// An upper limit for the bytes of an answer whose tensors take `tensor_bytes`.
 size_t most_bytes(const InferPlan& plan, const sidecall_net_tensors& outputs,
                   const ModelNames& names, uint64_t tensor_bytes) {
   constexpr size_t kNumber = 10, kHead = 2 * kNumber;  // a field begins with its tag and length

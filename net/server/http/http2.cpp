@@ -29,7 +29,8 @@ constexpr auto kLongestStall = std::chrono::seconds(30);
 // to be sent in each.
 constexpr std::ptrdiff_t kMaxMessageStreams = 8;
 constexpr size_t kMaxUnsent = size_t{64} * 1024;
-// Streams that the client resets, or makes us reset: this many at once, and then so many a second.
+// The limits for streams that the client resets, or makes this server reset: at once, and per
+// second after that.
 constexpr uint64_t kResetBurst = 500, kResetsPerSecond = 200;
 
 struct FreeSession {

@@ -263,7 +263,10 @@ void Router::run_http(Request&& request, Route route, Responder* responder) {
     if (route == Route::kPredict) {
       std::string json = model_.records_of(call, *is_list);
       if (json.size() > site_.options.max_response_bytes)
-        throw Error(SIDECALL_OUT_OF_MEMORY, "answer: expected fewer bytes, got more");
+        throw Error(SIDECALL_OUT_OF_MEMORY, "answer: expected at most " +
+                                                std::to_string(site_.options.max_response_bytes) +
+                                                " bytes, got " + std::to_string(json.size()) +
+                                                ": send fewer records at once");
       return recorded(text_response(200, "application/json", std::move(json)));
     }
     const std::vector<sidecall_net_tensor> outputs = model_.outputs_of(call);

@@ -65,7 +65,7 @@ InferPlan read(const Request& request, const sidecall_net_service& service,
     refuse_extensions(each, what);
     read_json_tensor(each, what, &binary, rules, &tensor);
   }
-  if (!binary.empty()) broken("the bytes of all inputs after the JSON", "more");
+  if (!binary.empty()) broken("only the bytes of the inputs after the JSON", "more");
   const bool is_binary = flag_parameter(document, "binary_data_output", false);
   const json::Value* const outputs = list_of(document, "outputs");
   if (outputs != nullptr && outputs->Size() > 0) {

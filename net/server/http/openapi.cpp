@@ -10,7 +10,7 @@
 namespace sidecall::net {
 namespace {
 
-// Ends where the schema of a record follows.
+// The beginning of the schemas. The schema of a record follows it.
 constexpr const char* kSchemas = R"("components": {
   "schemas": {
     "Error": {
@@ -88,8 +88,8 @@ std::string to_text(const json::Value& value) {
   return {buffer.GetString(), buffer.GetSize()};
 }
 
-// What a value of a type is as JSON. How large a number may be is up to the contract: a number is
-// rounded to the type first.
+// The JSON type of a value. It does not limit numbers; only the contract does, because a number is
+// rounded to the element type before it is checked.
 const char* json_type(const std::string& type) {
   if (type == "string") return R"("string")";
   if (type == "bool") return R"("boolean")";

@@ -29,7 +29,7 @@ function domainOf(feature) {
   return ends.length === 0 || ends.includes(null) ? null : ends.join(' or ')
 }
 
-// Short: what stands below a field of the form.
+// The short text below a field of the form.
 export function hintOf(feature) {
   const parts = [typeOf(feature)]
   const domain = feature.type === 'datetime' ? null : domainOf(feature)
@@ -48,7 +48,7 @@ export function valuesOf(feature) {
   if (domain !== null && feature.type !== 'datetime') said.push({ title: 'Takes', text: domain })
   const { min, max, categories } = feature.seen ?? {}
   if (min !== undefined) said.push({ title: 'Trained on', text: `${plain(min)} to ${plain(max)}` })
-  // A closed list says it already.
+  // A closed list already shows the categories.
   if (categories !== undefined && feature.allowed === undefined)
     said.push({ title: 'Trained on', values: categories.map(plain) })
   if (feature.empty === false) said.push({ title: 'Takes', text: 'no empty text' })

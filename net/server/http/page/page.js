@@ -206,7 +206,7 @@ function showRecordModel(model) {
   showFeatures(contract)
 }
 
-// Written by hand, because an object of JavaScript has no place for each name and each number.
+// Written by hand, because a JavaScript object cannot hold every name (__proto__) and every number.
 const bodyOf = record =>
   `{${record.map(([name, value]) => `${JSON.stringify(name)}:${write(value)}`).join(',')}}`
 
