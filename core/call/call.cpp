@@ -82,12 +82,13 @@ void Call::clear() {
 
 // If the shape of an input changed: checks that the input shapes agree, and sets the output shapes
 // that follow from them.
-void Call::resolve_shapes() {
-  if (resolved_shapes_ == inputs_.shape_version()) return;
+bool Call::resolve_shapes() {
+  if (resolved_shapes_ == inputs_.shape_version()) return false;
   outputs_.discard_results();  // the memory of outputs may change
   inputs_.resolve_rows();
   outputs_.set_shapes(infer_output_shapes(signature_, inputs_.shapes(), rows()), rows());
   resolved_shapes_ = inputs_.shape_version();
+  return true;
 }
 
 // ---- Outputs ----
@@ -127,7 +128,8 @@ void Call::prepare() {
   states_.rethrow_failure();
   // Before the shapes: the shape of an input that was not set is not the caller's.
   require_all_inputs(signature_, states_, inputs_);
-  resolve_shapes();
+  // With another number of rows, the features that were set are forgotten.
+  if (resolve_shapes()) require_all_inputs(signature_, states_, inputs_);
   check_inputs(signature_, states_, &inputs_);
   outputs_.start_run();
 }

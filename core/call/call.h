@@ -120,7 +120,7 @@ class Call final : private ResultCheck {
   bool leave_to_worker(void (*dispose)(void*), void* owner) noexcept;
 
  private:
-  void resolve_shapes();
+  bool resolve_shapes();  // returns whether a shape has changed
   void prepare();
   bool borrows_memory() const noexcept { return inputs_.has_borrowed() || outputs_.has_bound(); }
   void run_timed(int64_t timeout_ns);

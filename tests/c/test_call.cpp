@@ -77,6 +77,18 @@ TEST_CASE("a run fails until every input is given") {
   call.run();
 }
 
+TEST_CASE("an input that gets more rows loses the features that were set") {
+  const Model model = support::open("prediction_wide.onnx");
+  Call call(model);
+  const auto width = static_cast<int64_t>(model.num_features());
+  for (int32_t i = 0; i < model.num_features(); ++i)
+    REQUIRE(status(sidecall_call_set_f64(call.get(), 0, i, 1, error())) == "OK");
+  call.run();
+  const std::array<int64_t, 2> dims{3, width};
+  REQUIRE(status(sidecall_call_reshape(call.get(), 0, dims.data(), 2, error())) == "OK");
+  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "MISSING_INPUT");
+}
+
 TEST_CASE("an input that was not given is missing, whatever the shapes of the others are") {
   const Model model = support::open("matmul.onnx");
   Call call(model);
