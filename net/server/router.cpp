@@ -22,7 +22,7 @@ constexpr size_t kMaxGrpcFaultBytes = 3000, kMaxHttpFaultBytes = size_t{256} * 1
 std::mutex g_mutex;  // guards the list
 // All that are open in this process. Never destroyed, because the threads of a server may use it
 // until the process ends.
-std::vector<const Site*>& g_sites = *new std::vector<const Site*>();
+std::vector<const ServerContext*>& g_servers = *new std::vector<const ServerContext*>();
 
 constexpr size_t kMaxWorkers = 4;
 // Calls are more important than handshakes. A third of the usual share of a CPU still lets
@@ -49,8 +49,8 @@ std::string model_name(const ServerAddress& address, const sidecall_net_service&
 
 }  // namespace
 
-Site::Site(ServerAddress given, const sidecall_net_service& served,
-           const sidecall_net_server_options& limits)
+ServerContext::ServerContext(ServerAddress given, const sidecall_net_service& served,
+                             const sidecall_net_server_options& limits)
     : address(std::move(given)),
       service(served),
       options(limits),
@@ -64,26 +64,26 @@ Site::Site(ServerAddress given, const sidecall_net_service& served,
       name(model_name(address, service)),
       label(address.label) {
   const std::lock_guard lock(g_mutex);
-  g_sites.push_back(this);
+  g_servers.push_back(this);
 }
 
-Site::~Site() {
+ServerContext::~ServerContext() {
   const std::lock_guard lock(g_mutex);
-  g_sites.erase(std::find(g_sites.begin(), g_sites.end(), this));
+  g_servers.erase(std::find(g_servers.begin(), g_servers.end(), this));
 }
 
-void Site::set_label(std::string text) {
+void ServerContext::set_label(std::string text) {
   const std::lock_guard lock(g_mutex);
   label = std::move(text);
 }
 
 // A model that was exported without a version has version 1, which many clients ask for by default.
-ModelNames Site::names() const {
+ModelNames ServerContext::names() const {
   const bool has_version = service.version != nullptr && *service.version != '\0';
   return {name, has_version ? service.version : "1", service.library->model_id(service.model)};
 }
 
-std::string Site::unknown_model() const {
+std::string ServerContext::unknown_model() const {
   return "this server has only the model '" + name +
          "': the request names another model or version";
 }
@@ -100,12 +100,12 @@ void require_memory(HeldMemory* memory, uint64_t bytes) {
                   " MiB, more than --max-memory leaves: send binary tensors or fewer rows");
 }
 
-bool Site::is_ready() const {
+bool ServerContext::is_ready() const {
   return !is_draining.load(std::memory_order_relaxed) && service.is_ready(service.context) != 0 &&
          !is_stalled();
 }
 
-bool Site::is_stalled() const {
+bool ServerContext::is_stalled() const {
   if (service.is_local == 0) return false;  // then is_ready() of the service knows
   const int64_t since = metrics.progressed_ns.load(std::memory_order_relaxed);
   return metrics.runs.load(std::memory_order_relaxed) > service.num_threads &&
@@ -115,19 +115,19 @@ bool Site::is_stalled() const {
 std::string all_metrics() {
   const std::lock_guard lock(g_mutex);
   std::vector<Metrics::Labelled> servers;
-  for (const Site* const site : g_sites) {
+  for (const ServerContext* const server : g_servers) {
     std::string labels = "at=";
-    append_json_string(site->label, &labels);
-    servers.push_back({labels, &site->metrics, site->tokens.get(), site->tls.get(),
-                       site->service.num_hung(site->service.context)});
+    append_json_string(server->label, &labels);
+    servers.push_back({labels, &server->metrics, server->tokens.get(), server->tls.get(),
+                       server->service.num_hung(server->service.context)});
   }
   return Metrics::write_prometheus(servers);
 }
 
-Router::Router(Site* site, Poller* poller)
-    : site_(*site),
-      model_(site->service, is_grpc() ? kMaxGrpcFaultBytes : kMaxHttpFaultBytes),
-      runs_(model_, poller, &site->metrics, &site->workers) {}
+Router::Router(ServerContext* server, Poller* poller)
+    : server_(*server),
+      model_(server->service, is_grpc() ? kMaxGrpcFaultBytes : kMaxHttpFaultBytes),
+      runs_(model_, poller, &server->metrics, &server->workers) {}
 
 std::optional<Response> Router::refuse(const Request& request) {
   std::optional<Response> refused = check_access(request);
@@ -141,11 +141,11 @@ std::optional<Response> Router::refuse(const Request& request) {
 
 std::optional<Response> Router::check_access(const Request& request) {
   // A socket has no name, so its clients may leave the host empty.
-  const bool may_be_empty = !site_.address.socket.empty() || request.is_http_1_0;
+  const bool may_be_empty = !server_.address.socket.empty() || request.is_http_1_0;
   if (!is_grpc() && !is_host_field(request.host) && !(request.host.empty() && may_be_empty))
     return refusal(400, "header Host: expected HOST or HOST:PORT, but the header has another form");
   const bool is_open = is_grpc() ? is_open_grpc(request.target) : is_open_http(request.target);
-  switch (site_.access.check(request, is_open)) {
+  switch (server_.access.check(request, is_open)) {
     case Access::kAllowed:
       break;
     case Access::kNoToken: {
@@ -170,8 +170,8 @@ uint64_t Router::max_body_bytes(const Request& request) const {
   constexpr uint64_t kSmall = 4096;
   const Route route = is_grpc() ? grpc_route(request.target) : http_route(request.target);
   const bool is_run = route == Route::kInfer || route == Route::kPredict;
-  return is_run ? site_.options.max_request_bytes
-                : std::min(kSmall, site_.options.max_request_bytes);
+  return is_run ? server_.options.max_request_bytes
+                : std::min(kSmall, server_.options.max_request_bytes);
 }
 
 void Router::handle(Request&& request, Responder* responder) {
@@ -196,8 +196,8 @@ void Router::record(const Request& request, Route route, const Response& respons
   // A request that was refused before it had arrived completely has no duration.
   const bool has_arrived = request.begun != Clock::time_point();
   const auto took = has_arrived ? Clock::now() - request.begun : Clock::duration::zero();
-  site_.metrics.count(route, status, took);
-  if (site_.service.logs_requests == 0) return;
+  server_.metrics.count(route, status, took);
+  if (server_.service.logs_requests == 0) return;
   std::string facts = "\"method\":";
   append_json_string(request.method, &facts);
   facts.append(",\"route\":\"").append(route_name(route)).append("\",\"status\":");
@@ -206,7 +206,7 @@ void Router::record(const Request& request, Route route, const Response& respons
   facts.append(std::to_string(us)).append(",\"bytes\":");
   facts.append(std::to_string(request.body.size()));
   constexpr int32_t kDebug = 0;
-  site_.service.log(site_.service.context, kDebug, "request", facts.c_str());
+  server_.service.log(server_.service.context, kDebug, "request", facts.c_str());
 }
 
 }  // namespace sidecall::net

@@ -25,7 +25,7 @@
 namespace sidecall::net {
 
 // What all threads of a server share.
-struct Site {
+struct ServerContext {
   ServerAddress address;
   sidecall_net_service service;
   sidecall_net_server_options options;
@@ -39,11 +39,11 @@ struct Site {
   std::string label;  // the address with the port that the system has chosen
   std::atomic<bool> is_draining{false};
 
-  Site(ServerAddress given, const sidecall_net_service& served,
-       const sidecall_net_server_options& limits);
-  ~Site();
-  Site(const Site&) = delete;
-  Site& operator=(const Site&) = delete;
+  ServerContext(ServerAddress given, const sidecall_net_service& served,
+                const sidecall_net_server_options& limits);
+  ~ServerContext();
+  ServerContext(const ServerContext&) = delete;
+  ServerContext& operator=(const ServerContext&) = delete;
   ModelNames names() const;
   std::string unknown_model() const;  // the text of the refusal of another name or version
   bool is_ready() const;
@@ -54,7 +54,7 @@ struct Site {
 
 class Router {
  public:
-  Router(Site* site, Poller* poller);
+  Router(ServerContext* server, Poller* poller);
 
   // Checks a request before its body is there. Returns the response that refuses it.
   std::optional<Response> refuse(const Request& request);
@@ -69,7 +69,7 @@ class Router {
   // The responder is about to be destroyed.
   void abandon(Responder* responder) noexcept { runs_.abandon(responder); }
 
-  bool is_grpc() const { return site_.address.is_grpc; }
+  bool is_grpc() const { return server_.address.is_grpc; }
 
  private:
   std::optional<Response> check_access(const Request& request);
@@ -83,13 +83,13 @@ class Router {
 
   // Counts the memory that is needed to read requests for runs, until it is destroyed.
   std::shared_ptr<HeldMemory> make_memory() {
-    return std::make_shared<HeldMemory>(&site_.metrics, site_.options.max_memory_bytes);
+    return std::make_shared<HeldMemory>(&server_.metrics, server_.options.max_memory_bytes);
   }
   void finish(const Request& request, Route route, Response response, Responder* responder);
   // Counts a request and its response, and logs them.
   void record(const Request& request, Route route, const Response& response);
 
-  Site& site_;
+  ServerContext& server_;
   const ServedModel model_;
   Runs runs_;
 };
@@ -115,7 +115,7 @@ int outcome_of(const Response& response);
 void require_memory(HeldMemory* memory, uint64_t bytes);
 
 // The description of the HTTP interface (openapi.cpp).
-std::string openapi(const Site& site);
+std::string openapi(const ServerContext& server);
 // The metrics of all servers of this process.
 std::string all_metrics();
 

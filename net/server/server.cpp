@@ -24,18 +24,18 @@ std::string chosen_at(const ServerAddress& address, int port) {
 }
 
 // Appends the state of the files with tokens and certificates, as members of a JSON object.
-void append_files(const Site& site, std::string* out) {
+void append_files(const ServerContext& server, std::string* out) {
   const auto append_failure = [out](const char* name, const Renewed& files) {
     out->append(",\"").append(name).append("\":");
     append_json_string(files.failure(), out);
   };
-  if (site.tokens != nullptr) {
-    out->append(",\"tokens\":" + std::to_string(site.tokens->count()));
-    append_failure("tokens_failure", *site.tokens);
+  if (server.tokens != nullptr) {
+    out->append(",\"tokens\":" + std::to_string(server.tokens->count()));
+    append_failure("tokens_failure", *server.tokens);
   }
-  if (site.tls != nullptr) {
-    out->append(",\"certificate_expires\":" + std::to_string(site.tls->expires()));
-    append_failure("certificate_failure", *site.tls);
+  if (server.tls != nullptr) {
+    out->append(",\"certificate_expires\":" + std::to_string(server.tls->expires()));
+    append_failure("certificate_failure", *server.tls);
   }
 }
 
@@ -43,20 +43,20 @@ void append_files(const Site& site, std::string* out) {
 
 Server::Server(const ServerAddress& address, const sidecall_net_service& service,
                const sidecall_net_server_options& options)
-    : site_(address, service, options),
+    : context_(address, service, options),
       listener_(std::make_unique<Listener>(address)),
       ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   try {
-    site_.set_label(chosen_at(address, listener_->port()));
+    context_.set_label(chosen_at(address, listener_->port()));
     std::string facts = "\"at\":";
-    append_json_string(site_.label, &facts);
+    append_json_string(context_.label, &facts);
     if (ended_fd_ < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "server: no descriptors are left");
     usable_cpus();  // reads files, which a server with a sandbox cannot do later
     const int count = std::max(options.num_threads, 1);
     for (int i = 0; i < count; ++i)
-      loops_.push_back(std::make_unique<Loop>(&site_, &shared_, listener_->fds()));
+      loops_.push_back(std::make_unique<Loop>(&context_, &shared_, listener_->fds()));
     service.log(service.context, 1, "server.listening", facts.c_str());
-    renewal_ = std::make_unique<Renewal>(&site_);
+    renewal_ = std::make_unique<Renewal>(&context_);
     if (options.start_later == 0) start();
   } catch (...) {
     stop();
@@ -98,9 +98,9 @@ bool Server::drain(Clock::time_point deadline) {
     if (threads_.empty()) listener_.reset();  // nothing was accepted, and nothing will be
   }
   std::unique_lock lock(shared_.mutex);
-  if (!site_.is_draining.load(std::memory_order_acquire)) {
+  if (!context_.is_draining.load(std::memory_order_acquire)) {
     shared_.num_draining = static_cast<int>(threads_.size());
-    site_.is_draining.store(true, std::memory_order_release);
+    context_.is_draining.store(true, std::memory_order_release);
     for (const auto& loop : loops_) loop->wake();
   }
   const bool is_done =
@@ -111,13 +111,13 @@ bool Server::drain(Clock::time_point deadline) {
 
 std::string Server::status() const {
   std::string out = "{\"at\":";
-  append_json_string(site_.label, &out);
+  append_json_string(context_.label, &out);
   out.append(",\"model\":");
-  append_json_string(site_.name, &out);
+  append_json_string(context_.name, &out);
   out.append(",\"draining\":");
-  out.append(site_.is_draining.load(std::memory_order_relaxed) ? "true" : "false");
-  site_.metrics.append_json(&out);
-  append_files(site_, &out);
+  out.append(context_.is_draining.load(std::memory_order_relaxed) ? "true" : "false");
+  context_.metrics.append_json(&out);
+  append_files(context_, &out);
   return out + "}";
 }
 

@@ -34,7 +34,7 @@ class Server {
  private:
   void stop() noexcept;
 
-  Site site_;
+  ServerContext context_;
   std::unique_ptr<Listener> listener_;
   Shared shared_;
   std::vector<std::unique_ptr<Loop>> loops_;

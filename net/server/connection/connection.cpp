@@ -47,29 +47,29 @@ void Output::remove(size_t count) {
 }
 
 Connection::Connection(Descriptor fd, std::unique_ptr<ByteStream> stream, Poller* poller,
-                       Handshakes* handshakes, Router* router, Site* site)
+                       Handshakes* handshakes, Router* router, ServerContext* server)
     : owner_(std::move(fd)),
       fd_(owner_.get()),
       poller_(poller),
       handshakes_(handshakes),
       router_(router),
-      site_(*site),
-      memory_(&site->metrics, site->options.max_memory_bytes),
+      server_(*server),
+      memory_(&server->metrics, server->options.max_memory_bytes),
       stream_(std::move(stream)),
       opened_(Clock::now()),
       progressed_(opened_) {
-  site_.metrics.connections.fetch_add(1, std::memory_order_relaxed);
+  server_.metrics.connections.fetch_add(1, std::memory_order_relaxed);
 }
 
 Connection::~Connection() {
   session_.reset();
-  site_.metrics.connections.fetch_sub(1, std::memory_order_relaxed);
+  server_.metrics.connections.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void Connection::begin_session() {
-  const bool is_http2 = site_.address.is_grpc || stream_->is_http2();
-  session_ = is_http2 ? make_http2_session(router_, &site_, this)
-                      : make_http1_session(router_, &site_, this);
+  const bool is_http2 = server_.address.is_grpc || stream_->is_http2();
+  session_ = is_http2 ? make_http2_session(router_, &server_, this)
+                      : make_http1_session(router_, &server_, this);
 }
 
 void Connection::start() { watch(); }
@@ -242,7 +242,7 @@ void Connection::check_time(Clock::time_point now) {
                        : !output_.is_empty() ? now - progressed_ > kLongestStall
                                              : false;
   if (is_late) {
-    if (!is_finished_) site_.metrics.broken.fetch_add(1, std::memory_order_relaxed);
+    if (!is_finished_) server_.metrics.broken.fetch_add(1, std::memory_order_relaxed);
     return close();
   }
   if (session_ == nullptr || is_finished_) return;
@@ -253,7 +253,7 @@ void Connection::check_time(Clock::time_point now) {
 void Connection::close() noexcept {
   is_closed_ = true;
   if (session_ != nullptr && session_->is_broken())
-    site_.metrics.broken.fetch_add(1, std::memory_order_relaxed);
+    server_.metrics.broken.fetch_add(1, std::memory_order_relaxed);
   session_.reset();  // ends its runs
   poller_->remove(fd_);
 }

@@ -88,14 +88,16 @@ class Session {
 };
 
 class Connection;
-std::unique_ptr<Session> make_http1_session(Router* router, Site* site, Connection* connection);
-std::unique_ptr<Session> make_http2_session(Router* router, Site* site, Connection* connection);
+std::unique_ptr<Session> make_http1_session(Router* router, ServerContext* server,
+                                            Connection* connection);
+std::unique_ptr<Session> make_http2_session(Router* router, ServerContext* server,
+                                            Connection* connection);
 
 class Connection final : public Watched, public Handshaking {
  public:
   // `handshakes`: nullptr if the stream needs no handshake.
   Connection(Descriptor fd, std::unique_ptr<ByteStream> stream, Poller* poller,
-             Handshakes* handshakes, Router* router, Site* site);
+             Handshakes* handshakes, Router* router, ServerContext* server);
   ~Connection() override;
 
   // Begins to watch the descriptor. Throws OUT_OF_MEMORY.
@@ -137,7 +139,7 @@ class Connection final : public Watched, public Handshaking {
   Poller* const poller_;
   Handshakes* const handshakes_;
   Router* const router_;
-  Site& site_;
+  ServerContext& server_;
   HeldMemory memory_;
   std::unique_ptr<ByteStream> stream_;
   std::unique_ptr<Session> session_;  // once the handshake is done

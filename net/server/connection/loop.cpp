@@ -81,13 +81,13 @@ class Loop::Wake final : public Watched {
   const int fd;
 };
 
-Loop::Loop(Site* site, Shared* shared, const std::vector<int>& listeners)
-    : site_(*site),
+Loop::Loop(ServerContext* server, Shared* shared, const std::vector<int>& listeners)
+    : server_(*server),
       shared_(*shared),
-      router_(site, &poller_),
-      handshakes_(site->tls == nullptr
+      router_(server, &poller_),
+      handshakes_(server->tls == nullptr
                       ? nullptr
-                      : std::make_unique<Handshakes>(&poller_, &site->handshakers)),
+                      : std::make_unique<Handshakes>(&poller_, &server->handshakers)),
       wake_(std::make_unique<Wake>()),
       checked_(Clock::now()),
       first_reserved_(first_reserved_descriptor()) {
@@ -107,7 +107,7 @@ void Loop::run() noexcept {
     try {
       poller_.poll(timeout_ms());
       if (is_paused_) resume_accepting();
-      if (!is_draining_ && site_.is_draining.load(std::memory_order_acquire)) begin_drain();
+      if (!is_draining_ && server_.is_draining.load(std::memory_order_acquire)) begin_drain();
       check_time();
       reap();
     } catch (const std::exception&) {
@@ -124,7 +124,7 @@ void Loop::run() noexcept {
 bool Loop::admit(const std::string& address) {
   const std::lock_guard lock(shared_.mutex);
   int& count = shared_.clients[address];
-  if (count >= site_.options.max_connections_per_client) return false;
+  if (count >= server_.options.max_connections_per_client) return false;
   ++count;
   return true;
 }
@@ -155,14 +155,14 @@ void Loop::accept_all(int listener) {
       note_exhausted();
       if (!make_room()) {
         ::close(fd);
-        site_.metrics.refused.fetch_add(1, std::memory_order_relaxed);
+        server_.metrics.refused.fetch_add(1, std::memory_order_relaxed);
         continue;
       }
     }
     try {
       add_client(fd, client_of(from));
     } catch (const std::exception&) {
-      site_.metrics.refused.fetch_add(1, std::memory_order_relaxed);  // no memory is left
+      server_.metrics.refused.fetch_add(1, std::memory_order_relaxed);  // no memory is left
     }
   }
 }
@@ -170,25 +170,25 @@ void Loop::accept_all(int listener) {
 // Takes ownership of the descriptor, also on failure.
 void Loop::add_client(int fd, const std::string& address) {
   Descriptor owner(fd);
-  const bool is_full =
-      site_.metrics.connections.load(std::memory_order_relaxed) >= site_.options.max_connections;
+  const bool is_full = server_.metrics.connections.load(std::memory_order_relaxed) >=
+                       server_.options.max_connections;
   if (is_full || (!address.empty() && !admit(address))) {
-    site_.metrics.refused.fetch_add(1, std::memory_order_relaxed);
+    server_.metrics.refused.fetch_add(1, std::memory_order_relaxed);
     return;
   }
   try {
     Client client;
     client.address = address;
-    auto stream = site_.tls == nullptr ? make_plain_stream(fd) : site_.tls->make_stream(fd);
+    auto stream = server_.tls == nullptr ? make_plain_stream(fd) : server_.tls->make_stream(fd);
     client.connection = std::make_unique<Connection>(std::move(owner), std::move(stream), &poller_,
-                                                     handshakes_.get(), &router_, &site_);
+                                                     handshakes_.get(), &router_, &server_);
     client.connection->start();
     clients_.push_back(std::move(client));
   } catch (...) {
     if (!address.empty()) leave(address);
     throw;
   }
-  site_.metrics.accepted.fetch_add(1, std::memory_order_relaxed);
+  server_.metrics.accepted.fetch_add(1, std::memory_order_relaxed);
 }
 
 Connection* Loop::oldest_idle() const {
@@ -226,13 +226,13 @@ void Loop::note_exhausted() {
   }
   constexpr int32_t kWarning = 2;
   std::string facts = "\"at\":";
-  append_json_string(site_.label, &facts);
+  append_json_string(server_.label, &facts);
   facts.append(",\"connections\":");
-  facts.append(std::to_string(site_.metrics.connections.load(std::memory_order_relaxed)));
+  facts.append(std::to_string(server_.metrics.connections.load(std::memory_order_relaxed)));
   facts.append(
       ",\"message\":\"few descriptors are left, so idle connections are closed for new ones: raise "
       "ulimit -n\"");
-  site_.service.log(site_.service.context, kWarning, "server.exhausted", facts.c_str());
+  server_.service.log(server_.service.context, kWarning, "server.exhausted", facts.c_str());
 }
 
 // Stops watching the listeners: they stay readable, so the loop would never sleep.

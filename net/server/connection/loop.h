@@ -44,7 +44,7 @@ class Listener {
   std::string path_;
 };
 
-// The state that the threads of a server share, in addition to Site.
+// The state that the threads of a server share, in addition to ServerContext.
 struct Shared {
   std::atomic<bool> should_stop{false};
   std::mutex mutex;  // guards the rest
@@ -57,7 +57,7 @@ struct Shared {
 class Loop {
  public:
   // Throws OUT_OF_MEMORY.
-  Loop(Site* site, Shared* shared, const std::vector<int>& listeners);
+  Loop(ServerContext* server, Shared* shared, const std::vector<int>& listeners);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -87,7 +87,7 @@ class Loop {
   void check_time();
   void reap();
 
-  Site& site_;
+  ServerContext& server_;
   Shared& shared_;
   Poller poller_;
   Router router_;

@@ -36,9 +36,9 @@ std::string expiry_facts(int64_t expires, int64_t now) {
 
 }  // namespace
 
-Renewal::Renewal(Site* site) : site_(*site) {
-  if (site_.tokens != nullptr) log_tokens();
-  if (site_.tls != nullptr) log_certificate();
+Renewal::Renewal(ServerContext* server) : server_(*server) {
+  if (server_.tokens != nullptr) log_tokens();
+  if (server_.tls != nullptr) log_certificate();
 }
 
 Renewal::~Renewal() {
@@ -51,7 +51,7 @@ Renewal::~Renewal() {
 }
 
 void Renewal::start() {
-  if (thread_.joinable() || (site_.tokens == nullptr && site_.tls == nullptr)) return;
+  if (thread_.joinable() || (server_.tokens == nullptr && server_.tls == nullptr)) return;
   const SignalsBlocked blocked;
   thread_ = std::thread(&Renewal::run, this);
 }
@@ -70,9 +70,10 @@ void Renewal::run() noexcept {
 }
 
 void Renewal::check() {
-  if (site_.tokens != nullptr && renew(site_.tokens.get(), "server.tokens_failed")) log_tokens();
-  if (site_.tls == nullptr) return;
-  if (renew(site_.tls.get(), "server.certificate_failed")) log_certificate();
+  if (server_.tokens != nullptr && renew(server_.tokens.get(), "server.tokens_failed"))
+    log_tokens();
+  if (server_.tls == nullptr) return;
+  if (renew(server_.tls.get(), "server.certificate_failed")) log_certificate();
   else warn_of_expiry();
 }
 
@@ -95,21 +96,21 @@ bool Renewal::renew(Renewed* files, const char* failure_event) {
 }
 
 void Renewal::log_tokens() const {
-  const size_t count = site_.tokens->count();
+  const size_t count = server_.tokens->count();
   log(count == 0 ? Level::kWarning : Level::kInfo, "server.tokens",
       ",\"tokens\":" + std::to_string(count));
 }
 
 void Renewal::log_certificate() {
   log(Level::kInfo, "server.certificate",
-      expiry_facts(site_.tls->expires(), int64_t{std::time(nullptr)}));
+      expiry_facts(server_.tls->expires(), int64_t{std::time(nullptr)}));
   urgency_ = 0;
   warn_of_expiry();
 }
 
 void Renewal::warn_of_expiry() {
   const int64_t now = int64_t{std::time(nullptr)};
-  const int64_t expires = site_.tls->expires();
+  const int64_t expires = server_.tls->expires();
   const int urgency = urgency_of(expires - now);
   if (urgency == 0 || (urgency <= urgency_ && now - warned_at_ < kDay)) return;
   urgency_ = urgency;
@@ -122,9 +123,9 @@ void Renewal::warn_of_expiry() {
 
 void Renewal::log(Level level, const char* event, const std::string& more_facts) const {
   std::string facts = "\"at\":";
-  append_json_string(site_.label, &facts);
+  append_json_string(server_.label, &facts);
   facts += more_facts;
-  site_.service.log(site_.service.context, static_cast<int32_t>(level), event, facts.c_str());
+  server_.service.log(server_.service.context, static_cast<int32_t>(level), event, facts.c_str());
 }
 
 }  // namespace sidecall::net

@@ -15,7 +15,7 @@ namespace sidecall::net {
 class Renewal {
  public:
   // Logs the number of tokens, and when the certificate expires.
-  explicit Renewal(Site* site);
+  explicit Renewal(ServerContext* server);
   ~Renewal();
   Renewal(const Renewal&) = delete;
   Renewal& operator=(const Renewal&) = delete;
@@ -38,7 +38,7 @@ class Renewal {
   void warn_of_expiry();
   void log(Level level, const char* event, const std::string& more_facts) const;
 
-  Site& site_;
+  ServerContext& server_;
   int urgency_ = 0;        // of the last warning
   int64_t warned_at_ = 0;  // in seconds since 1970
   std::mutex mutex_;       // guards the rest

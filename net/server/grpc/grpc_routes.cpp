@@ -100,12 +100,14 @@ Response no_compression() {
   return response;
 }
 
-bool is_model(const Site& site, const std::string& name, const std::string& version) {
-  const ModelNames names = site.names();
+bool is_model(const ServerContext& server, const std::string& name, const std::string& version) {
+  const ModelNames names = server.names();
   return name == names.name && (version.empty() || version == names.version);
 }
 
-Response unknown_model(const Site& site) { return grpc_error(kGrpcNotFound, site.unknown_model()); }
+Response unknown_model(const ServerContext& server) {
+  return grpc_error(kGrpcNotFound, server.unknown_model());
+}
 
 Response flag_answer(uint32_t field, bool flag) {
   std::string message;
@@ -131,19 +133,20 @@ void add_property(const char* key, const std::string& value, pbf_writer* writer)
   entry.add_string(grpc::kValue, value);
 }
 
-Response model_metadata(const Site& site) {
-  const ModelNames names = site.names();
+Response model_metadata(const ServerContext& server) {
+  const ModelNames names = server.names();
   std::string message;
   pbf_writer writer(message);
   writer.add_string(grpc::kMetadataName, names.name);
   writer.add_string(grpc::kMetadataVersions, names.version);
   writer.add_string(grpc::kMetadataPlatform, "sidecall");
-  add_specs(grpc::kMetadataInputs, site.service.inputs, site.service.num_inputs, &writer);
-  add_specs(grpc::kMetadataOutputs, site.service.outputs, site.service.num_outputs, &writer);
-  if (site.service.contract != nullptr) add_property(kContractKey, site.service.contract, &writer);
+  add_specs(grpc::kMetadataInputs, server.service.inputs, server.service.num_inputs, &writer);
+  add_specs(grpc::kMetadataOutputs, server.service.outputs, server.service.num_outputs, &writer);
+  if (server.service.contract != nullptr)
+    add_property(kContractKey, server.service.contract, &writer);
   if (!names.id.empty()) add_property(kModelIdKey, names.id, &writer);
-  if (site.service.is_verified != 0) add_property(kGoldenRowsKey, "passed", &writer);
-  add_property(kRepeatableKey, site.is_repeatable() ? "yes" : "no", &writer);
+  if (server.service.is_verified != 0) add_property(kGoldenRowsKey, "passed", &writer);
+  add_property(kRepeatableKey, server.is_repeatable() ? "yes" : "no", &writer);
   return grpc_answer(message);
 }
 
@@ -157,11 +160,11 @@ Response server_metadata() {
   return grpc_answer(message);
 }
 
-Response health(const Site& site, std::string_view message) {
-  const std::string status = check_health(site, message);
+Response health(const ServerContext& server, std::string_view message) {
+  const std::string status = check_health(server, message);
   if (!status.empty()) return grpc_answer(status);
   return grpc_error(kGrpcNotFound, std::string("service: this server has only '', '") +
-                                       grpc::kInferenceService + "' or '" + site.name + "'");
+                                       grpc::kInferenceService + "' or '" + server.name + "'");
 }
 
 }  // namespace
@@ -226,21 +229,21 @@ bool Router::has_messages(const Request& request) const {
 
 std::unique_ptr<MessageStream> Router::open_messages(const Request& request) {
   record(request, grpc_route(request.target), Response());
-  return request.target == kHealthWatch ? watch_health(site_) : open_reflection();
+  return request.target == kHealthWatch ? watch_health(server_) : open_reflection();
 }
 
 // Answers a method that refuse_grpc() accepts and that starts no run.
 Response Router::answer_grpc(const Request& request) {
   const std::string_view method = method_of(request.target);
   try {
-    if (request.target == kHealthCheck) return health(site_, body_of(request));
+    if (request.target == kHealthCheck) return health(server_, body_of(request));
     if (method == "ServerLive") return flag_answer(grpc::kReady, true);
-    if (method == "ServerReady") return flag_answer(grpc::kReady, site_.is_ready());
+    if (method == "ServerReady") return flag_answer(grpc::kReady, server_.is_ready());
     if (method == "ServerMetadata") return server_metadata();
     const auto [name, version] = read_model(body_of(request));
-    if (!is_model(site_, name, version)) return unknown_model(site_);
-    return method == "ModelReady" ? flag_answer(grpc::kReady, site_.is_ready())
-                                  : model_metadata(site_);
+    if (!is_model(server_, name, version)) return unknown_model(server_);
+    return method == "ModelReady" ? flag_answer(grpc::kReady, server_.is_ready())
+                                  : model_metadata(server_);
   } catch (const Error& error) {
     return grpc_failure({error.status(), error.what(), ""}, true);
   }
@@ -249,7 +252,7 @@ Response Router::answer_grpc(const Request& request) {
 void Router::run_grpc(Request&& request, Responder* responder) {
   Runs::Order order;
   try {
-    order.deadline = grpc_deadline(request, site_.options.timeout_ns);
+    order.deadline = grpc_deadline(request, server_.options.timeout_ns);
   } catch (const Error& error) {
     return finish(request, Route::kInfer, grpc_failure({error.status(), error.what(), ""}, true),
                   responder);
@@ -261,21 +264,21 @@ void Router::run_grpc(Request&& request, Responder* responder) {
   order.set_inputs = [this, shared, plan, memory = order.memory](auto* call) {
     require_memory(memory.get(), memory_for_grpc(body_of(*shared), model_.service()));
     *plan = read_grpc_infer(body_of(*shared), model_.service());
-    plan->is_other_model = !is_model(site_, plan->model, plan->version);
+    plan->is_other_model = !is_model(server_, plan->model, plan->version);
     if (plan->is_other_model) throw Error(SIDECALL_INVALID_ARGUMENT, "another model");
     model_.set_tensors(call, plan->inputs);
   };
   order.answer = [this, shared, plan](sidecall_call* call) {
     const std::vector<sidecall_net_tensor> outputs = model_.outputs_of(call);
     Response response =
-        grpc_answer(write_grpc_answer(*plan, {outputs.data(), outputs.size(), ""}, site_.names(),
-                                      site_.options.max_response_bytes));
+        grpc_answer(write_grpc_answer(*plan, {outputs.data(), outputs.size(), ""}, server_.names(),
+                                      server_.options.max_response_bytes));
     record(*shared, Route::kInfer, response);
     return response;
   };
   order.fail = [this, shared, plan](const Failure& failure) {
-    Response response =
-        plan->is_other_model ? unknown_model(site_) : grpc_failure(failure, site_.is_repeatable());
+    Response response = plan->is_other_model ? unknown_model(server_)
+                                             : grpc_failure(failure, server_.is_repeatable());
     record(*shared, Route::kInfer, response);
     return response;
   };

@@ -29,11 +29,11 @@ std::string read_service(std::string_view message) {
   });
 }
 
-ServingStatus status_of(const Site& site, const std::string& service) {
+ServingStatus status_of(const ServerContext& server, const std::string& service) {
   const bool is_known =
-      service.empty() || service == grpc::kInferenceService || service == site.name;
+      service.empty() || service == grpc::kInferenceService || service == server.name;
   if (!is_known) return kServiceUnknown;
-  return site.is_ready() ? kServing : kNotServing;
+  return server.is_ready() ? kServing : kNotServing;
 }
 
 std::string write_status(ServingStatus status) {
@@ -46,7 +46,7 @@ std::string write_status(ServingStatus status) {
 
 class Watch final : public MessageStream {
  public:
-  explicit Watch(const Site& site) : site_(site) {}
+  explicit Watch(const ServerContext& server) : server_(server) {}
 
   std::string receive(std::string_view message) override {
     if (told_ != kUnset)
@@ -62,26 +62,26 @@ class Watch final : public MessageStream {
 
  private:
   std::string tell() {
-    const ServingStatus status = status_of(site_, service_);
+    const ServingStatus status = status_of(server_, service_);
     if (status == told_) return {};
     told_ = status;
     return frame(write_status(status));
   }
 
-  const Site& site_;
+  const ServerContext& server_;
   std::string service_;
   ServingStatus told_ = kUnset;
 };
 
 }  // namespace
 
-std::string check_health(const Site& site, std::string_view request) {
-  const ServingStatus status = status_of(site, read_service(request));
+std::string check_health(const ServerContext& server, std::string_view request) {
+  const ServingStatus status = status_of(server, read_service(request));
   return status == kServiceUnknown ? "" : write_status(status);
 }
 
-std::unique_ptr<MessageStream> watch_health(const Site& site) {
-  return std::make_unique<Watch>(site);
+std::unique_ptr<MessageStream> watch_health(const ServerContext& server) {
+  return std::make_unique<Watch>(server);
 }
 
 }  // namespace sidecall::net

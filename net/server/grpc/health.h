@@ -12,8 +12,8 @@ namespace sidecall::net {
 
 // The answer of Check, a HealthCheckResponse; "" if the server does not know the service that the
 // request names. Known are "", the inference service and the name of the model. Throws PROTOCOL.
-std::string check_health(const Site& site, std::string_view request);
+std::string check_health(const ServerContext& server, std::string_view request);
 // Watch: sends the state at once and whenever it has changed.
-std::unique_ptr<MessageStream> watch_health(const Site& site);
+std::unique_ptr<MessageStream> watch_health(const ServerContext& server);
 
 }  // namespace sidecall::net

@@ -92,8 +92,8 @@ std::string_view date_now() {
 
 class Http1 final : public Session, private Responder {
  public:
-  Http1(Router* router, Site* site, Connection* connection)
-      : router_(router), site_(*site), connection_(connection), since_(Clock::now()) {
+  Http1(Router* router, ServerContext* server, Connection* connection)
+      : router_(router), server_(*server), connection_(connection), since_(Clock::now()) {
     llhttp_settings_init(&settings_);
     settings_.on_url = &on_target;
     settings_.on_header_field = &on_name;
@@ -341,7 +341,7 @@ class Http1 final : public Session, private Responder {
     is_broken_ = true;
     Response response = refusal(status, problem);
     response.must_close = true;
-    site_.metrics.count(Route::kOther, status, {});
+    server_.metrics.count(Route::kOther, status, {});
     queue(std::move(response));
   }
 
@@ -376,7 +376,7 @@ class Http1 final : public Session, private Responder {
   }
 
   Router* const router_;
-  Site& site_;
+  ServerContext& server_;
   Connection* const connection_;
   llhttp_t parser_{};
   llhttp_settings_t settings_{};
@@ -405,8 +405,9 @@ class Http1 final : public Session, private Responder {
 
 }  // namespace
 
-std::unique_ptr<Session> make_http1_session(Router* router, Site* site, Connection* connection) {
-  return std::make_unique<Http1>(router, site, connection);
+std::unique_ptr<Session> make_http1_session(Router* router, ServerContext* server,
+                                            Connection* connection) {
+  return std::make_unique<Http1>(router, server, connection);
 }
 
 }  // namespace sidecall::net

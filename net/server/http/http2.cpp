@@ -78,8 +78,8 @@ class Stream final : public Responder {
 
 class Http2 final : public Session {
  public:
-  Http2(Router* router, Site* site, Connection* connection)
-      : router_(router), site_(*site), connection_(connection), since_(Clock::now()) {
+  Http2(Router* router, ServerContext* server, Connection* connection)
+      : router_(router), server_(*server), connection_(connection), since_(Clock::now()) {
     nghttp2_session_callbacks* callbacks = nullptr;
     nghttp2_option* option = nullptr;
     nghttp2_session* session = nullptr;
@@ -413,7 +413,7 @@ class Http2 final : public Session {
     stream->response = router_->is_grpc() ? grpc_failure(failure, true) : http_error(failure);
     constexpr int kTooLarge = 413;
     if (!router_->is_grpc() && status == SIDECALL_OUT_OF_RANGE) stream->response.status = kTooLarge;
-    site_.metrics.count(Route::kOther, outcome_of(stream->response), {});
+    server_.metrics.count(Route::kOther, outcome_of(stream->response), {});
     answer(stream);
   }
 
@@ -484,7 +484,7 @@ class Http2 final : public Session {
   }
 
   Router* const router_;
-  Site& site_;
+  ServerContext& server_;
   Connection* const connection_;
   std::map<int32_t, std::unique_ptr<Stream>> streams_;
   // After the streams, which its callbacks use.
@@ -507,8 +507,9 @@ void Stream::respond(Response given) {
 
 }  // namespace
 
-std::unique_ptr<Session> make_http2_session(Router* router, Site* site, Connection* connection) {
-  return std::make_unique<Http2>(router, site, connection);
+std::unique_ptr<Session> make_http2_session(Router* router, ServerContext* server,
+                                            Connection* connection) {
+  return std::make_unique<Http2>(router, server, connection);
 }
 
 }  // namespace sidecall::net

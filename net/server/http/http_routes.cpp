@@ -73,24 +73,24 @@ void append_specs(const char* key, const sidecall_net_tensor* tensors, size_t co
   out->push_back(']');
 }
 
-std::string metadata(const Site& site) {
-  const ModelNames names = site.names();
+std::string metadata(const ServerContext& server) {
+  const ModelNames names = server.names();
   std::string out = "{\"name\":";
   append_json_string(names.name, &out);
   out.append(",\"versions\":[");
   append_json_string(names.version, &out);
   out.append("],\"platform\":\"sidecall\"");
-  append_specs("inputs", site.service.inputs, site.service.num_inputs, &out);
-  append_specs("outputs", site.service.outputs, site.service.num_outputs, &out);
+  append_specs("inputs", server.service.inputs, server.service.num_inputs, &out);
+  append_specs("outputs", server.service.outputs, server.service.num_outputs, &out);
   out.append(",\"properties\":{");
   const auto add = [&out](const char* key, const std::string& value) {
     out.append(out.back() == '{' ? "\"" : ",\"").append(key).append("\":");
     append_json_string(value, &out);
   };
-  if (site.service.contract != nullptr) add(kContractKey, site.service.contract);
+  if (server.service.contract != nullptr) add(kContractKey, server.service.contract);
   if (!names.id.empty()) add(kModelIdKey, names.id);
-  if (site.service.is_verified != 0) add(kGoldenRowsKey, "passed");
-  add(kRepeatableKey, site.is_repeatable() ? "yes" : "no");
+  if (server.service.is_verified != 0) add(kGoldenRowsKey, "passed");
+  add(kRepeatableKey, server.is_repeatable() ? "yes" : "no");
   return out + "}}";
 }
 
@@ -190,11 +190,11 @@ Response Router::answer_http(const Request& request, Route route) {
   }
   if (page != nullptr) return page_response(*page);
   if (parts.is_valid) {
-    const ModelNames names = site_.names();
+    const ModelNames names = server_.names();
     if (parts.model != names.name || (!parts.version.empty() && parts.version != names.version))
-      return refusal(404, site_.unknown_model());
+      return refusal(404, server_.unknown_model());
   }
-  const bool is_ready = site_.is_ready();
+  const bool is_ready = server_.is_ready();
   if (path == "/v2/health/live") return json_response("{\"live\":true}");
   if (path == "/v2/health/ready" || route == Route::kHealth) {
     Response response = json_response(is_ready ? "{\"ready\":true}" : "{\"ready\":false}");
@@ -203,7 +203,7 @@ Response Router::answer_http(const Request& request, Route route) {
   }
   if (route == Route::kMetrics)
     return text_response(200, "text/plain; version=0.0.4; charset=utf-8", all_metrics());
-  if (path == "/openapi.json") return json_response(openapi(site_));
+  if (path == "/openapi.json") return json_response(openapi(server_));
   if (path == "/v2")
     return json_response(
         "{\"name\":\"sidecall\",\"version\":\"" SIDECALL_NET_VERSION
@@ -211,18 +211,18 @@ Response Router::answer_http(const Request& request, Route route) {
         "\"sidecall.predict/1\",\"sidecall.timeout/1\"]}");
   if (path == "/v2/models") {
     std::string models = "{\"models\":[";
-    append_json_string(site_.name, &models);
+    append_json_string(server_.name, &models);
     return json_response(models + "]}");
   }
-  return json_response(metadata(site_));
+  return json_response(metadata(server_));
 }
 
 void Router::run_http(Request&& request, Route route, Responder* responder) {
   const ModelPath parts = model_path(path_of(request.target));
-  const ModelNames names = site_.names();
+  const ModelNames names = server_.names();
   const bool is_model =
       parts.model == names.name && (parts.version.empty() || parts.version == names.version);
-  if (!is_model) return finish(request, route, refusal(404, site_.unknown_model()), responder);
+  if (!is_model) return finish(request, route, refusal(404, server_.unknown_model()), responder);
   if (!has_safe_type(request, route))
     return finish(
         request, route,
@@ -232,7 +232,7 @@ void Router::run_http(Request&& request, Route route, Responder* responder) {
   if (is_encoded(request)) return finish(request, route, no_encoding(), responder);
   Runs::Order order;
   try {
-    order.deadline = http_deadline(request, site_.options.timeout_ns);
+    order.deadline = http_deadline(request, server_.options.timeout_ns);
   } catch (const Error& error) {
     return finish(request, route, http_error({error.status(), error.what(), ""}), responder);
   }
@@ -262,16 +262,16 @@ void Router::run_http(Request&& request, Route route, Responder* responder) {
   order.answer = [this, plan, is_list, route, recorded](sidecall_call* call) {
     if (route == Route::kPredict) {
       std::string json = model_.records_of(call, *is_list);
-      if (json.size() > site_.options.max_response_bytes)
+      if (json.size() > server_.options.max_response_bytes)
         throw Error(SIDECALL_OUT_OF_MEMORY, "answer: expected at most " +
-                                                std::to_string(site_.options.max_response_bytes) +
+                                                std::to_string(server_.options.max_response_bytes) +
                                                 " bytes, got " + std::to_string(json.size()) +
                                                 ": send fewer records at once");
       return recorded(text_response(200, "application/json", std::move(json)));
     }
     const std::vector<sidecall_net_tensor> outputs = model_.outputs_of(call);
-    return recorded(write_http_answer(*plan, {outputs.data(), outputs.size(), ""}, site_.names(),
-                                      site_.options.max_response_bytes));
+    return recorded(write_http_answer(*plan, {outputs.data(), outputs.size(), ""}, server_.names(),
+                                      server_.options.max_response_bytes));
   };
   order.fail = [recorded](const Failure& failure) { return recorded(http_error(failure)); };
   runs_.begin(responder, std::move(order));

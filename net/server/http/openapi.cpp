@@ -168,8 +168,8 @@ std::string operation(const char* id, const char* summary, const std::string& re
 
 }  // namespace
 
-std::string openapi(const Site& site) {
-  const ModelNames names = site.names();
+std::string openapi(const ServerContext& server) {
+  const ModelNames names = server.names();
   const std::string model = "/v2/models/" + percent_encode(names.name);
   std::string out = R"({"openapi":"3.1.0","info":{"title":)";
   append_json_string(names.name, &out);
@@ -188,7 +188,7 @@ std::string openapi(const Site& site) {
   get(model, "model", "what the model takes and returns",
       R"({"$ref":"#/components/schemas/Metadata"})");
   get(model + "/ready", "modelReady", "whether the model takes requests", object);
-  if (site.service.has_records != 0)
+  if (server.service.has_records != 0)
     out += "\"" + model + R"(/predict":{"post":)" +
            operation(
                "predict", "the answers for one record, or for a list of records",
@@ -201,7 +201,7 @@ std::string openapi(const Site& site) {
                    R"({"$ref":"#/components/schemas/InferRequest"})",
                    R"({"$ref":"#/components/schemas/InferResponse"})", true) +
          "}},";
-  const char* const contract = site.service.contract;
+  const char* const contract = server.service.contract;
   return out + kSchemas + (contract == nullptr ? R"({"type":"object"})" : record_schema(contract)) +
          "}}}";
 }

@@ -193,10 +193,11 @@ constexpr sidecall_net_server_options kLimits = {
 
 // Sends bytes over a connection in parts, and reads what the server answers.
 void converse(bool is_grpc, std::string_view bytes, size_t part) {
-  net::Site site(net::read_server_address(is_grpc ? "grpc://127.0.0.1:1" : "http://127.0.0.1:1"),
-                 make_service(), kLimits);
+  net::ServerContext server(
+      net::read_server_address(is_grpc ? "grpc://127.0.0.1:1" : "http://127.0.0.1:1"),
+      make_service(), kLimits);
   net::Poller poller;
-  net::Router router(&site, &poller);
+  net::Router router(&server, &poller);
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0)
     return;
@@ -204,7 +205,7 @@ void converse(bool is_grpc, std::string_view bytes, size_t part) {
   {
     auto stream = net::make_plain_stream(ends[0]);
     net::Connection connection(net::Descriptor{ends[0]}, std::move(stream), &poller, nullptr,
-                               &router, &site);
+                               &router, &server);
     connection.start();
     while (!bytes.empty() && !connection.is_closed()) {
       const std::string_view now = bytes.substr(0, part);
@@ -221,7 +222,7 @@ void converse(bool is_grpc, std::string_view bytes, size_t part) {
     connection.drain(net::Clock::now());
     poller.poll(0);
   }
-  fuzz::require(site.metrics.connections == 0 && site.metrics.memory == 0, "nothing is held");
+  fuzz::require(server.metrics.connections == 0 && server.metrics.memory == 0, "nothing is held");
 }
 
 void read_run(bool is_grpc, std::string_view bytes) {
