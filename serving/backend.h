@@ -18,22 +18,22 @@ namespace sidecall {
 class Server;
 
 // The open servers in front of another one. Any thread may use them.
-class Fronts {
+class Frontends {
  public:
-  void add(Server* front);
-  void remove(Server* front) noexcept;
+  void add(Server* frontend);
+  void remove(Server* frontend) noexcept;
   // Drains all of them at the same time. Returns false if requests are still running after the
   // deadline.
   bool drain(shm::Deadline deadline);
 
  private:
   std::mutex mutex_;
-  std::vector<Server*> fronts_;
+  std::vector<Server*> frontends_;
 };
 
-class Behind {
+class Backend {
  public:
-  explicit Behind(shm::Direct direct) : direct_(std::move(direct)) {}
+  explicit Backend(shm::Direct direct) : direct_(std::move(direct)) {}
 
   // The model, with its golden rows already verified. All servers in front share it, and with it
   // the connections, so that it knows how many of their runs each worker has. Throws the errors of
@@ -43,10 +43,10 @@ class Behind {
   const shm::Direct& direct() const noexcept { return direct_; }
 
   // The servers in front hold it too. They should be closed first, but a mistake must do no harm.
-  const std::shared_ptr<Fronts>& fronts() const noexcept { return fronts_; }
+  const std::shared_ptr<Frontends>& frontends() const noexcept { return frontends_; }
 
  private:
-  const std::shared_ptr<Fronts> fronts_ = std::make_shared<Fronts>();
+  const std::shared_ptr<Frontends> frontends_ = std::make_shared<Frontends>();
   const shm::Direct direct_;
   std::mutex mutex_;
   std::weak_ptr<const Model> model_;

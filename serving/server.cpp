@@ -104,15 +104,15 @@ Execution execution_of(const Model& model) {
 }
 
 // A server in front of another one. The one behind drains it before it ends itself.
-class Front final : public Server {
+class Frontend final : public Server {
  public:
-  Front(std::unique_ptr<Server> server, std::shared_ptr<Fronts> fronts)
-      : server_(std::move(server)), fronts_(std::move(fronts)) {
-    fronts_->add(server_.get());
+  Frontend(std::unique_ptr<Server> server, std::shared_ptr<Frontends> frontends)
+      : server_(std::move(server)), frontends_(std::move(frontends)) {
+    frontends_->add(server_.get());
   }
   // In a forked child another thread may have held the lock.
-  ~Front() override {
-    if (!mark_.is_forked()) fronts_->remove(server_.get());
+  ~Frontend() override {
+    if (!mark_.is_forked()) frontends_->remove(server_.get());
   }
   std::string status() const override { return server_->status(); }
   void start() override { server_->start(); }
@@ -121,83 +121,83 @@ class Front final : public Server {
 
  private:
   const std::unique_ptr<Server> server_;
-  const std::shared_ptr<Fronts> fronts_;
+  const std::shared_ptr<Frontends> frontends_;
   const shm::ForkMark mark_;
 };
 
 // A function that is served over the network only. It runs on the threads of a server without an
 // address, as it does behind shm:, so that no more threads call it than the options say.
-class FrontedServer final : public Server {
+class ServerWithFrontend final : public Server {
  public:
-  FrontedServer(std::unique_ptr<ModelServer> behind, const char* at,
-                const sidecall_model_options& defaults, const sidecall_server_options& options,
-                const std::shared_ptr<ServerLog>& log)
-      : behind_(std::move(behind)),
-        front_(serve_in_front(at, &behind_->behind(), defaults, options, log)) {}
+  ServerWithFrontend(std::unique_ptr<ModelServer> backend, const char* at,
+                     const sidecall_model_options& defaults, const sidecall_server_options& options,
+                     const std::shared_ptr<ServerLog>& log)
+      : backend_(std::move(backend)),
+        frontend_(serve_frontend(at, &backend_->backend(), defaults, options, log)) {}
 
   std::string status() const override {
-    std::string text = behind_->status();
+    std::string text = backend_->status();
     text.pop_back();  // the closing brace
-    return text + ",\"network\":[" + front_->status() + "]}";
+    return text + ",\"network\":[" + frontend_->status() + "]}";
   }
-  void start() override { front_->start(); }
-  bool drain(int64_t timeout_ns) override { return behind_->drain(timeout_ns); }
-  int ended_fd() const noexcept override { return behind_->ended_fd(); }
-  Behind& behind() override { return behind_->behind(); }
+  void start() override { frontend_->start(); }
+  bool drain(int64_t timeout_ns) override { return backend_->drain(timeout_ns); }
+  int ended_fd() const noexcept override { return backend_->ended_fd(); }
+  Backend& backend() override { return backend_->backend(); }
 
  private:
-  std::unique_ptr<ModelServer> behind_;
-  std::unique_ptr<Server> front_;  // destroyed first
+  std::unique_ptr<ModelServer> backend_;
+  std::unique_ptr<Server> frontend_;  // destroyed first
 };
 
 }  // namespace
 
-std::unique_ptr<Server> serve_in_front(const char* at, Behind* behind,
+std::unique_ptr<Server> serve_frontend(const char* at, Backend* backend,
                                        const sidecall_model_options& defaults,
                                        const sidecall_server_options& options,
                                        std::shared_ptr<ServerLog> log) {
   if (!is_network(at))
     throw Error(SIDECALL_INVALID_ARGUMENT,
                 "at: expected an address for HTTP or gRPC, got '" + std::string(at) + "'");
-  const Execution execution{false, false, behind->direct().is_ready, behind->direct().num_hung};
-  return std::make_unique<Front>(
-      std::make_unique<NetworkServer>(at, behind->model(defaults), execution, options,
+  const Execution execution{false, false, backend->direct().is_ready, backend->direct().num_hung};
+  return std::make_unique<Frontend>(
+      std::make_unique<NetworkServer>(at, backend->model(defaults), execution, options,
                                       std::move(log)),
-      behind->fronts());
+      backend->frontends());
 }
 
-void Fronts::add(Server* front) {
+void Frontends::add(Server* frontend) {
   const std::lock_guard lock(mutex_);
-  fronts_.push_back(front);
+  frontends_.push_back(frontend);
 }
 
-void Fronts::remove(Server* front) noexcept {
+void Frontends::remove(Server* frontend) noexcept {
   const std::lock_guard lock(mutex_);
-  fronts_.erase(std::remove(fronts_.begin(), fronts_.end(), front), fronts_.end());
+  frontends_.erase(std::remove(frontends_.begin(), frontends_.end(), frontend), frontends_.end());
 }
 
 // Does not hold the lock while it waits, so that a server in front can be closed meanwhile.
-bool Fronts::drain(shm::Deadline deadline) {
+bool Frontends::drain(shm::Deadline deadline) {
   constexpr int64_t kInterval = 5 * 1000 * 1000;
   for (;;) {
     bool is_done = true;
     {
       const std::lock_guard lock(mutex_);
-      for (Server* const front : fronts_) is_done = front->drain(0) && is_done;
+      for (Server* const frontend : frontends_) is_done = frontend->drain(0) && is_done;
     }
     if (is_done || deadline.passed()) return is_done;
     shm::sleep_until(shm::Deadline::earlier(shm::Deadline::after(kInterval), deadline));
   }
 }
 
-std::shared_ptr<const Model> Behind::model(const sidecall_model_options& defaults) {
+std::shared_ptr<const Model> Backend::model(const sidecall_model_options& defaults) {
   const std::lock_guard lock(mutex_);
   std::shared_ptr<const Model> model = model_.lock();
   if (model == nullptr) model_ = model = open_direct("model", direct_, defaults);
   return model;
 }
 
-Behind& Server::behind() {
+Backend& Server::backend() {
   throw Error(
       SIDECALL_UNSUPPORTED,
       "behind: this server has no address at shm: and serves no function: open one that does");
@@ -210,7 +210,7 @@ ModelServer::ModelServer(const char* at, const std::shared_ptr<const Model>& mod
       handler_(model),
       server_(describe_service(*model, in_place_or_none(std::move(in_place), *model, options)),
               &handler_, channel_options(options, log_function(log_))),
-      behind_(server_.direct()) {
+      backend_(server_.direct()) {
   try {
     if (at == nullptr) {
       // The parent process connects.
@@ -238,7 +238,7 @@ bool ModelServer::drain(int64_t timeout_ns) {
   return with_core_errors([&] {
     const shm::Deadline deadline = shm::Deadline::after(timeout_ns);
     server_.drain_others();
-    const bool is_done = behind_.fronts()->drain(deadline);
+    const bool is_done = backend_.frontends()->drain(deadline);
     return server_.drain(deadline) && is_done;
   });
 }
@@ -273,8 +273,8 @@ std::unique_ptr<Server> serve_function(const char* at, const sidecall_service& s
     });
   };
   if (at == nullptr || !is_network(at)) return serve(at);
-  return std::make_unique<FrontedServer>(serve(ModelServer::kNoAddress), at, verification, options,
-                                         log);
+  return std::make_unique<ServerWithFrontend>(serve(ModelServer::kNoAddress), at, verification,
+                                              options, log);
 }
 
 }  // namespace sidecall

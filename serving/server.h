@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "behind.h"
+#include "backend.h"
 #include "core/model.h"
 #include "log.h"
 #include "model.h"
@@ -31,7 +31,7 @@ class Server {
   virtual bool drain(int64_t timeout_ns) = 0;
   virtual int ended_fd() const noexcept = 0;
   // For servers in front of this one. Throws UNSUPPORTED if no other server can be in front.
-  virtual Behind& behind();
+  virtual Backend& backend();
 };
 
 // Owns the channel's server, the handler of its requests and its log.
@@ -50,18 +50,18 @@ class ModelServer final : public Server {
   void start() override;
   bool drain(int64_t timeout_ns) override;
   int ended_fd() const noexcept override { return server_.ended_fd(); }
-  Behind& behind() override { return behind_; }
+  Backend& backend() override { return backend_; }
 
  private:
   const std::shared_ptr<ServerLog> log_;
   ModelHandler handler_;
   shm::Server server_;  // destroyed before the handler, which it uses
-  Behind behind_;
+  Backend backend_;
 };
 
 // Serves, over HTTP or gRPC, what a server or a supervisor of this process serves. Throws the
 // errors that sidecall_server_open_front documents.
-std::unique_ptr<Server> serve_in_front(const char* at, Behind* behind,
+std::unique_ptr<Server> serve_frontend(const char* at, Backend* backend,
                                        const sidecall_model_options& defaults,
                                        const sidecall_server_options& options,
                                        std::shared_ptr<ServerLog> log);

@@ -72,7 +72,7 @@ sidecall_status sidecall_server_open_front(sidecall_server* behind, const char* 
     require(behind != nullptr && at != nullptr && out_server != nullptr,
             "behind, at and out_server must not be NULL");
     const sidecall_server_options known = sidecall::checked_options(options);
-    *out_server = new sidecall_server{sidecall::serve_in_front(at, &use(behind).behind(),
+    *out_server = new sidecall_server{sidecall::serve_frontend(at, &use(behind).backend(),
                                                                sidecall::default_model_options(),
                                                                known, sidecall::make_log(known))};
   });
@@ -86,8 +86,8 @@ sidecall_status sidecall_supervisor_open_front(sidecall_supervisor* supervisor, 
     require(supervisor != nullptr && at != nullptr && out_server != nullptr,
             "supervisor, at and out_server must not be NULL");
     const sidecall_server_options known = sidecall::checked_options(options);
-    *out_server = new sidecall_server{sidecall::serve_in_front(
-        at, &sidecall::behind_of(*supervisor), sidecall::default_model_options(), known,
+    *out_server = new sidecall_server{sidecall::serve_frontend(
+        at, &sidecall::backend_of(*supervisor), sidecall::default_model_options(), known,
         sidecall::make_log(known))};
   });
 }

@@ -24,13 +24,13 @@ struct sidecall_supervisor {
       : log(sidecall::make_log(options)),
         supervisor(std::move(address),
                    sidecall::channel_options(options, sidecall::log_function(log))),
-        behind(supervisor.direct()) {}
+        backend(supervisor.direct()) {}
 
   // Declared first, so that it is destroyed after the supervisor: the destructor of the log waits
   // (0.2 s at most) until all events are written.
   std::shared_ptr<sidecall::ServerLog> log;
   sidecall::shm::Supervisor supervisor;
-  sidecall::Behind behind;
+  sidecall::Backend backend;
 };
 
 namespace {
@@ -42,7 +42,9 @@ sidecall::shm::Supervisor& use(sidecall_supervisor* supervisor) {
 
 }  // namespace
 
-sidecall::Behind& sidecall::behind_of(sidecall_supervisor& supervisor) { return supervisor.behind; }
+sidecall::Backend& sidecall::backend_of(sidecall_supervisor& supervisor) {
+  return supervisor.backend;
+}
 
 extern "C" {
 

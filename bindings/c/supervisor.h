@@ -3,11 +3,11 @@
 
 #include <sidecall/server.h>
 
-#include "serving/behind.h"
+#include "serving/backend.h"
 
 namespace sidecall {
 
 // The workers of a supervisor.
-Behind& behind_of(sidecall_supervisor& supervisor);
+Backend& backend_of(sidecall_supervisor& supervisor);
 
 }  // namespace sidecall

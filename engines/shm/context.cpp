@@ -74,7 +74,7 @@ void ShmContext::allocate_input(int32_t input, const Dims& dims) {
   const bool has_place = inputs_.find_place(input, dims, channel_ ? channel_->request_bytes() : 0);
   if (!has_place || !has_room()) move_at_once();
   inputs_.shape(input, dims);
-  input_data_[static_cast<size_t>(input)] = inputs_.settle(input, channel_->request());
+  input_data_[static_cast<size_t>(input)] = inputs_.use_place(input, channel_->request());
 }
 
 void ShmContext::allocate_own(int32_t input, const Dims& dims) {

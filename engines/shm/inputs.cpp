@@ -99,7 +99,7 @@ bool RemoteInputs::find_places(uint64_t slot_bytes) {
                      [&](Input& input) { return find_place(&input, bytes_of(input), slot_bytes); });
 }
 
-void* RemoteInputs::settle(int32_t index, unsigned char* slot) {
+void* RemoteInputs::use_place(int32_t index, unsigned char* slot) {
   Input& input = at(index);
   input.outside = nullptr;
   if (input.is_string) return nullptr;

@@ -36,7 +36,7 @@ class RemoteInputs {
   bool find_places(uint64_t slot_bytes);
 
   // Makes an input use its place in the slot and returns that place. A new place is zeroed first.
-  void* settle(int32_t input, unsigned char* slot);
+  void* use_place(int32_t input, unsigned char* slot);
 
   uint64_t wanted_bytes() const;  // the size of a slot that has a place for every input
 

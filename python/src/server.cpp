@@ -122,8 +122,8 @@ py::object Server::of_function(const std::optional<std::string>& at,
   return give_to_python(std::move(server));
 }
 
-py::object Server::in_front_of(const std::string& at, const py::dict& options,
-                               const py::object& log, OpenFront open) {
+py::object Server::open_frontend_of(const std::string& at, const py::dict& options,
+                                    const py::object& log, OpenFrontend open) {
   auto server = std::make_unique<Server>(std::make_unique<ServerOptions>(options, log), nullptr);
   CallError error;
   sidecall_status status = SIDECALL_OK;
@@ -138,17 +138,19 @@ py::object Server::in_front_of(const std::string& at, const py::dict& options,
   return give_to_python(std::move(server));
 }
 
-py::object Server::front(const std::string& at, const py::dict& options, const py::object& log) {
-  return in_front_of(at, options, log,
-                     [behind = handle()](const char* where, const sidecall_server_options* known,
-                                         sidecall_server** out, sidecall_error* err) {
-                       return sidecall_server_open_front(behind.get(), where, known, out, err);
-                     });
+py::object Server::open_frontend(const std::string& at, const py::dict& options,
+                                 const py::object& log) {
+  return open_frontend_of(
+      at, options, log,
+      [behind = handle()](const char* where, const sidecall_server_options* known,
+                          sidecall_server** out, sidecall_error* err) {
+        return sidecall_server_open_front(behind.get(), where, known, out, err);
+      });
 }
 
-py::object Supervisor::front(const std::string& at, const py::dict& options,
-                             const py::object& log) {
-  return Server::in_front_of(
+py::object Supervisor::open_frontend(const std::string& at, const py::dict& options,
+                                     const py::object& log) {
+  return Server::open_frontend_of(
       at, options, log,
       [behind = handle()](const char* where, const sidecall_server_options* known,
                           sidecall_server** out, sidecall_error* err) {
@@ -282,7 +284,8 @@ void add_server(py::module_& module) {
       .def("status", &Server::status)
       .def_property_readonly("fd", &Server::fd)
       .def("drain", &Server::drain, py::arg("timeout_ns"))
-      .def("front", &Server::front, py::arg("at"), py::arg("options"), py::arg("log"))
+      .def("open_frontend", &Server::open_frontend, py::arg("at"), py::arg("options"),
+           py::arg("log"))
       .def("close", &Server::close);
   py::class_<Supervisor>(module, "Supervisor", plain_type(), py::is_final())
       .def("add", &Supervisor::add, py::arg("worker"))
@@ -292,7 +295,8 @@ void add_server(py::module_& module) {
       .def("long_runs", &Supervisor::long_runs)
       .def("was_ready", &Supervisor::was_ready, py::arg("worker"))
       .def("listen", &Supervisor::listen, py::arg("wait_ns"))
-      .def("front", &Supervisor::front, py::arg("at"), py::arg("options"), py::arg("log"))
+      .def("open_frontend", &Supervisor::open_frontend, py::arg("at"), py::arg("options"),
+           py::arg("log"))
       .def("status", &Supervisor::status)
       .def("close", &Supervisor::close);
   module.def("serve_model", &Server::of_model, py::arg("at"), py::arg("model"), py::arg("options"),

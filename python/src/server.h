@@ -77,11 +77,11 @@ class Server {
                                 const py::object& log);
 
   // Opens a server for HTTP or gRPC in front of another one, as `open` says.
-  using OpenFront = std::function<sidecall_status(const char* at, const sidecall_server_options*,
-                                                  sidecall_server**, sidecall_error*)>;
-  static py::object in_front_of(const std::string& at, const py::dict& options,
-                                const py::object& log, OpenFront open);
-  py::object front(const std::string& at, const py::dict& options, const py::object& log);
+  using OpenFrontend = std::function<sidecall_status(const char* at, const sidecall_server_options*,
+                                                     sidecall_server**, sidecall_error*)>;
+  static py::object open_frontend_of(const std::string& at, const py::dict& options,
+                                     const py::object& log, OpenFrontend open);
+  py::object open_frontend(const std::string& at, const py::dict& options, const py::object& log);
 
   py::str status() const;
   int fd() const;
@@ -115,7 +115,7 @@ class Supervisor {
   std::tuple<int32_t, int64_t, int32_t, int64_t> long_runs() const;
   bool was_ready(int32_t worker) const;
   bool listen(int64_t wait_ns);
-  py::object front(const std::string& at, const py::dict& options, const py::object& log);
+  py::object open_frontend(const std::string& at, const py::dict& options, const py::object& log);
   py::str status();
   void close();
 

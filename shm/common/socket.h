@@ -124,10 +124,10 @@ struct PeerCredentials {
   pid_t pid = 0;
   uid_t uid = 0;
   gid_t gid = 0;
-  uint32_t account = 0;  // whose quotas its connections use up: its uid, or kFrontAccount
+  uint32_t account = 0;  // whose quotas its connections use up: its uid, or kFrontendAccount
 };
 // The servers for HTTP and gRPC in front of this one. It is the id of no user.
-constexpr uint32_t kFrontAccount = UINT32_MAX;
+constexpr uint32_t kFrontendAccount = UINT32_MAX;
 PeerCredentials peer_credentials(int fd);
 
 // A pidfd of the process at the other end, from SO_PEERPIDFD or else from pidfd_open. Empty if

@@ -50,8 +50,8 @@ void Supervisor::Impl::admit_direct() {
 void Supervisor::Impl::admit(Fd fd, bool is_direct) {
   const int number = fd.get();
   const PeerCredentials peer = peer_credentials(number);
-  waiting_.push_back({std::move(fd), is_direct ? kFrontAccount : peer.uid, admission_.admits(peer),
-                      Deadline::after(options_.hello_ns)});
+  waiting_.push_back({std::move(fd), is_direct ? kFrontendAccount : peer.uid,
+                      admission_.admits(peer), Deadline::after(options_.hello_ns)});
   num_waiting_ = waiting_.size();
   // Most clients have sent their first message by now.
   const auto newest = std::prev(waiting_.end());

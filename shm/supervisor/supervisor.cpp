@@ -32,7 +32,7 @@ constexpr int kMaxUnread = 8192;
 // Whether a worker has not yet taken the connections that it was given. If so, further connections
 // wait in the supervisor, where users take turns; in the control socket they would wait in the
 // order of their arrival. The limit also leaves room in the socket for a request for the status.
-bool is_behind(const Socket& control) {
+bool has_backlog(const Socket& control) {
   int unread = 0;
   return ::ioctl(control.fd(), SIOCOUTQ, &unread) == 0 && unread > kMaxUnread;
 }
@@ -369,7 +369,7 @@ bool Supervisor::Impl::hand_over(int fd) noexcept {
     }
     if (best == nullptr) return false;
     best->was_tried = true;
-    if (is_behind(best->control)) continue;
+    if (has_backlog(best->control)) continue;
     if (best->control.send(&kAttach, 1, &fd, 1) != Sent::kDone) continue;  // full, or gone
     ++best->connections;
     if (best->unanswered_since_ns == 0) best->unanswered_since_ns = now_ns();

@@ -129,8 +129,8 @@ class Server:
         error = CallError()
         return _in_time(error, lib.sidecall_server_drain(self._opened(), timeout_ns, error.struct))
 
-    def front(self, at: str, options: dict[str, Any], log: LogLines) -> Server:
-        return _front(lib.sidecall_server_open_front, self._opened(), at, options, log)
+    def open_frontend(self, at: str, options: dict[str, Any], log: LogLines) -> Server:
+        return _open_frontend(lib.sidecall_server_open_front, self._opened(), at, options, log)
 
     def close(self) -> None:
         handle, self._handle = self._handle, None
@@ -185,8 +185,8 @@ class Supervisor:
             error, lib.sidecall_supervisor_listen(self._opened(), wait_ns, error.struct)
         )
 
-    def front(self, at: str, options: dict[str, Any], log: LogLines) -> Server:
-        return _front(lib.sidecall_supervisor_open_front, self._opened(), at, options, log)
+    def open_frontend(self, at: str, options: dict[str, Any], log: LogLines) -> Server:
+        return _open_frontend(lib.sidecall_supervisor_open_front, self._opened(), at, options, log)
 
     def status(self) -> str:
         error, text = CallError(), ffi.new("sidecall_text **")
@@ -207,10 +207,12 @@ class Supervisor:
         return self._handle
 
 
-def _front(open_front: Any, behind: Any, at: str, options: dict[str, Any], log: LogLines) -> Server:
+def _open_frontend(
+    open_function: Any, behind: Any, at: str, options: dict[str, Any], log: LogLines
+) -> Server:
     native = _Options(options, log)
     error, server = CallError(), ffi.new("sidecall_server **")
-    error.check(open_front(behind, _text(at), native.struct, server, error.struct))
+    error.check(open_function(behind, _text(at), native.struct, server, error.struct))
     return Server(server[0], native)
 
 

@@ -69,7 +69,7 @@ def with_options(address: str, options: Sequence[tuple[str, str | None]]) -> str
 
 
 @dataclass
-class Fronts:
+class Frontends:
     """The servers for HTTP and gRPC of one model."""
 
     servers: list[Server] = field(default_factory=list)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from sidecall import _backend
 
-from .network import Fronts
+from .network import Frontends
 from .options import Log, Options
 from .service import ModelFile, Service
 
@@ -30,7 +30,7 @@ GRACE_NS = 2_000_000_000  # how long after the drain timeout a process that hang
 CLOSE_NS = 5_000_000_000  # how long closing a server that has ended may take
 
 
-def open_servers(served: Service | ModelFile, options: Options) -> tuple[NativeServer, Fronts]:
+def open_servers(served: Service | ModelFile, options: Options) -> tuple[NativeServer, Frontends]:
     """Opens the server that runs the object, and those for HTTP and gRPC.
 
     The golden rows are verified before an address appears.
@@ -39,7 +39,7 @@ def open_servers(served: Service | ModelFile, options: Options) -> tuple[NativeS
     """
     backend = _backend.load(None)
     log = None if options.log is None else options.log.native()
-    fronts = Fronts()
+    frontends = Frontends()
     # Without an address of its own, the first server runs the object behind its address for HTTP or
     # gRPC.
     at, others = options.at, options.network
@@ -60,8 +60,8 @@ def open_servers(served: Service | ModelFile, options: Options) -> tuple[NativeS
             engine=served.engine,
         )
         server = backend.serve_model(at, model, options.native, log)
-        fronts.open(lambda each: backend.serve_model(each, model, options.native, log), others)
-        return server, fronts
+        frontends.open(lambda each: backend.serve_model(each, model, options.native, log), others)
+        return server, frontends
     report = _Report(options.log)
     server = backend.serve_function(
         at,
@@ -73,8 +73,8 @@ def open_servers(served: Service | ModelFile, options: Options) -> tuple[NativeS
         options.native,
         log,
     )
-    fronts.open(lambda each: server.front(each, options.native, log), others)
-    return server, fronts
+    frontends.open(lambda each: server.open_frontend(each, options.native, log), others)
+    return server, frontends
 
 
 class _Report:

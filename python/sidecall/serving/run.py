@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sidecall import errors
 from sidecall._model import ENGINE, VERIFY, choice
 
-from .network import Fronts, Network, is_network, with_options
+from .network import Frontends, Network, is_network, with_options
 from .options import Options, log_of, native_options
 from .process import CLOSE_NS, GRACE_NS, Signals, cut_off, ended_by, open_servers, readable
 from .service import ModelFile, Service
@@ -299,19 +299,19 @@ class Server:
         self._process = os.getpid()
         self._native: NativeServer | None = None
         self._workers: Workers | None = None
-        self._fronts = Fronts()
+        self._frontends = Frontends()
         self._watcher: threading.Thread | None = None
         self._wake: tuple[int, int] | None = None
         # The finalizers close the server if the program ends without closing it, because no call
         # may arrive while the interpreter shuts down.
         if workers is None:
-            self._native, self._fronts = open_servers(served, options)
+            self._native, self._frontends = open_servers(served, options)
             weakref.finalize(self, self._native.close)
         else:
             self._workers = Workers(served, workers, options, stop)
             weakref.finalize(self, self._workers.end, 0.0)
-            self._open_fronts(self._workers)
-        weakref.finalize(self, self._fronts.close)  # runs before the others
+            self._open_frontends(self._workers)
+        weakref.finalize(self, self._frontends.close)  # runs before the others
         places = options.places()
         self._log(
             "serve.ready",
@@ -320,12 +320,13 @@ class Server:
             process=os.getpid(),
         )
 
-    def _open_fronts(self, workers: Workers) -> None:
+    def _open_frontends(self, workers: Workers) -> None:
         options = self._options
         log = None if options.log is None else options.log.native()
         try:
-            self._fronts.open(
-                lambda at: workers.supervisor.front(at, options.native, log), options.network
+            self._frontends.open(
+                lambda at: workers.supervisor.open_frontend(at, options.native, log),
+                options.network,
             )
         except BaseException:
             workers.end(0.0)
@@ -343,8 +344,8 @@ class Server:
         """
         source = self._opened() if self._workers is None else self._workers.supervisor
         answer: dict[str, Any] = json.loads(source.status())
-        if self._fronts.servers:
-            answer.setdefault("network", []).extend(self._fronts.status())
+        if self._frontends.servers:
+            answer.setdefault("network", []).extend(self._frontends.status())
         return answer
 
     def watch(self) -> None:
@@ -369,18 +370,18 @@ class Server:
         if self._workers is None:
             # All addresses at the same time. A server of a function also waits for those in front
             # of it, whose requests it runs.
-            self._fronts.begin_drain()
+            self._frontends.begin_drain()
             is_done = self._opened().drain(int(seconds * 1e9))
-            return self._fronts.drain(max(0.0, deadline - time.monotonic())) and is_done
+            return self._frontends.drain(max(0.0, deadline - time.monotonic())) and is_done
         # Requests over HTTP and gRPC drain first, because they need the workers. A run that exceeds
         # its limit meanwhile is ended, but no worker is started any more.
         self._workers.is_draining = True
-        if self._fronts.servers:
+        if self._frontends.servers:
             self.watch()
-        is_done = self._fronts.drain(seconds)
+        is_done = self._frontends.drain(seconds)
         self._stop_watching()
         left = max(0.0, deadline - time.monotonic())
-        self._fronts.close()
+        self._frontends.close()
         return self._workers.end(left) and is_done
 
     def close(self) -> None:
@@ -390,7 +391,7 @@ class Server:
         processes are killed.
         """
         self._stop_watching()
-        self._fronts.close()
+        self._frontends.close()
         if self._workers is not None:
             self._workers.end(0.0)
         if self._native is not None:

@@ -29,7 +29,7 @@ void HalfOpenConnections::add(uint64_t id, Socket socket, bool is_direct) {
   PeerCredentials peer = peer_credentials(fd);
   const bool is_admitted = admission_.admits(peer);
   // A worker gets those of its supervisor's process over the control socket.
-  if (is_direct || supervisor_->is_from(peer)) peer.account = kFrontAccount;
+  if (is_direct || supervisor_->is_from(peer)) peer.account = kFrontendAccount;
   connections_.emplace(
       id, HalfOpen{{std::move(socket), peer, is_direct}, is_admitted, now_ns() + hello_ns_});
   if (!read(id)) {
