@@ -32,8 +32,8 @@ class Engine {
   // That output is int64[N] or int64[N,1] and tells which rows are refused.
   virtual void expect_refusals() {}
 
-  // Makes what one call needs to run the model. This function, giving inputs and setting shapes
-  // must not wait for another process; only runs may. `lends_connection`:
+  // Makes the context in which one call runs the model. Only its runs may wait for another process:
+  // this function and the functions for inputs and shapes must not. `lends_connection`:
   // ExecutionContext::lend_connection() will be called, so inputs must not lie in memory of the
   // connection.
   virtual std::unique_ptr<ExecutionContext> make_context(bool lends_connection) const = 0;
@@ -44,15 +44,15 @@ class Engine {
   // remaining inputs first. `file` is the file of this engine.
   virtual std::vector<bool> readable_in_place(const OnnxFile& /*file*/) const { return {}; }
 
-  // If servers run the model: those that were not verified yet. Each must be accepted before it
-  // gets runs of this engine.
+  // If servers run the model: the servers that were not verified yet. Each must be accepted before
+  // it gets runs of this engine.
   virtual std::vector<Replica> unverified_replicas() const { return {}; }
 
   // The id of the model that runs now, if only the engine knows it: a restarted server may have
   // another model. Otherwise "".
   virtual std::string model_id() const { return {}; }
 
-  // Of the runs in this process; a remote engine has none.
+  // The estimates for runs in this process. A remote engine notes none.
   RunTimes& run_times() const noexcept { return *run_times_; }
 
  private:
@@ -63,7 +63,8 @@ class Engine {
 struct Replica {
   // Its runs go to this server only; version() names the server.
   std::unique_ptr<Engine> engine;
-  // Called once: the server may get runs. Otherwise it is left out, and looked at again later.
+  // Call this once if the server may get runs. Without this call the server gets none, and is
+  // checked again later.
   std::function<void()> accept;
 };
 

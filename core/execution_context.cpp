@@ -124,7 +124,7 @@ std::exception_ptr ExecutionContext::execute_claimed(int64_t timeout_ns) noexcep
 
 std::exception_ptr ExecutionContext::execute_timed() noexcept {
   if (times_ == nullptr) return execute_claimed(-1);
-  // The owner may set others as soon as the run is over.
+  // Copied, because the owner may change both members as soon as the run is over.
   RunTimes* const times = times_;
   const int64_t size = size_;
   const Clock::time_point begin = Clock::now();

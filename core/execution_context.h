@@ -49,18 +49,19 @@ class ResultCheck {
 // Is told that a run that it awaits may have made progress. Implemented by QueuedRun.
 class RunListener {
  public:
-  // From any thread, also for no reason. Must be quick, and must not call the context.
+  // Called on any thread, sometimes without progress. Must be quick, and must not call the context.
   virtual void on_progress() noexcept = 0;
 
  protected:
   ~RunListener() = default;
 };
 
-// What has_news() looks at, from the least to the most. All but kWords make system calls.
+// What has_news() looks at; each value includes the ones before it. All but kWords need system
+// calls.
 enum class Look {
-  kWords,        // memory
-  kConnections,  // and connections that are being made
-  kAll,          // and whether the other process lives
+  kWords,        // words in shared memory
+  kConnections,  // connections that are being made
+  kAll,          // whether the other process lives
 };
 
 // Made by an engine for one call. Used by one thread at a time, except for cancel().
@@ -68,7 +69,8 @@ class ExecutionContext {
  public:
   virtual ~ExecutionContext() = default;
   void set_result_check(ResultCheck* check) noexcept { check_ = check; }
-  // The next runs that threads of the pool execute are timed, as runs of this size.
+  // From now on, runs that threads of the pool execute are timed, and noted in `times` as runs of
+  // this size.
   void set_run_times(RunTimes* times, int64_t size) noexcept { times_ = times, size_ = size; }
 
   // ---- Tensors ----
@@ -108,9 +110,10 @@ class ExecutionContext {
   // nullptr for strings.
   virtual void* placed_output(int32_t /*output*/) { return nullptr; }
 
-  // Between runs: lets another call have the connection to the other process, if no input of this
-  // call is kept there. Without `keeps_results`, the results of the last run are lost. With it they
-  // stay readable, and the connection stays if they are large.
+  // Between runs: gives the connection to the other process back for use by other calls, unless
+  // inputs of this call lie in its memory. Without `keeps_results`, the results of the last run are
+  // lost. With `keeps_results` they stay readable, and if they are large, this call keeps the
+  // connection.
   virtual void lend_connection(bool /*keeps_results*/) noexcept {}
 
   // Only after a successful run. output() is for outputs whose shape was unknown.
@@ -151,19 +154,20 @@ class ExecutionContext {
   bool holds_memory() noexcept { return is_pending(); }
 
   // Starts the run without waiting for another process. From then on, and until the next run, the
-  // listener is told when take_outcome() may return true or throw, also because the deadline has
-  // passed, and when the memory of a run that was given up is free. `line`: runs of one line begin
-  // in order. If it throws, the context is released.
+  // listener is called when take_outcome() may return true or throw, which includes a passed
+  // deadline, and when the memory of a run that was given up is free. `line`: runs with the same
+  // `line` begin in the order in which they were submitted. If this function throws, the context is
+  // released.
   virtual void submit(int64_t timeout_ns, RunListener* listener, const void* line) = 0;
   // Takes the outcome of the run, once: returns true, or throws the errors that run() throws.
   // Returns false while there is no outcome. Never blocks.
   virtual bool take_outcome() = 0;
-  // When this function has returned, the listener is not told anything any more.
+  // When this function has returned, the listener is not called any more.
   virtual void stop_listening() noexcept = 0;
   // The timeout of a run with the timeout -1; -1 if there is none.
   virtual int64_t default_timeout_ns() const noexcept { return -1; }
 
-  // Whether the listener is not told of progress, so that the queue has to look for it.
+  // Whether the queue must call has_news(), because the listener is not called.
   virtual bool is_polled() const noexcept { return false; }
   // Of a polled run that is under way: whether its connection is still being made.
   virtual bool is_connecting() const noexcept { return false; }
@@ -171,8 +175,8 @@ class ExecutionContext {
   // do.
   virtual bool has_news(Look /*look*/, Clock::time_point /*now*/) noexcept { return true; }
   // Of a polled run that is under way: from now on, the other process wakes `set` when it answers.
-  // `number`: of the queue, unique in this process. Returns when has_news() has to be called again,
-  // at the latest; the past if that is now. Throws OUT_OF_MEMORY.
+  // `number` identifies the queue within this process. Returns the latest time at which has_news()
+  // must be called again; a time in the past means now. Throws OUT_OF_MEMORY.
   virtual Clock::time_point prepare_sleep(const platform::WaitSet& /*set*/, uint64_t /*number*/) {
     return Clock::time_point::min();
   }
@@ -183,7 +187,7 @@ class ExecutionContext {
   void require_idle() {  // throws BUSY
     if (was_started() || phase_.load(std::memory_order_acquire) != kIdle) throw_if_busy();
   }
-  // From any thread: ends the run with CANCELLED, if it has not completed before.
+  // May be called from any thread. Ends the run with CANCELLED, unless it completes first.
   void cancel() noexcept { interrupt(Reason::kCancelled); }
 
   // Cancels a started run on which a thread of this process still works, and returns true. When the

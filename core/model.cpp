@@ -168,7 +168,7 @@ void Model::verify_replicas(std::vector<Replica> replicas, int32_t mode,
   for (size_t i = 0; i < replicas.size(); ++i) {
     Verification result;
     try {
-      // A server that is silent leaves time for the others.
+      // Each server gets only its share of the time, so a silent one leaves time for the others.
       std::optional<Clock::time_point> until = deadline;
       const auto num_left = static_cast<int64_t>(replicas.size() - i);
       if (until) *until -= (*until - Clock::now()) / num_left * (num_left - 1);

@@ -84,8 +84,8 @@ class WaitSet {
 
   // Readable while there are events.
   int fd() const noexcept { return epoll_; }
-  void signal() noexcept;  // an event; from any thread
-  // An event at this time. A timer that expires sooner stays.
+  void signal() noexcept;  // makes an event; may be called from any thread
+  // Makes an event at this time, unless a timer is set that expires sooner.
   void set_timer(Clock::time_point at) noexcept;
   // Returns when there are events, or at `until`.
   void wait(Clock::time_point until) noexcept;

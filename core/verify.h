@@ -30,8 +30,9 @@ struct Verification {
   Fault fault;          // the same in separate fields
 };
 
-// The model must have a contract with golden rows, which run on `engine`: that of the model, or one
-// of a replica. Throws TIMEOUT if a model in another process does not answer before `deadline`.
+// Runs the golden rows on `engine`, which is the engine of the model or of a replica. The model
+// must have a contract with golden rows. Throws TIMEOUT if a model in another process does not
+// answer before `deadline`.
 Verification run_golden_rows(const Model& model, const Engine& engine,
                              std::optional<Clock::time_point> deadline);
 

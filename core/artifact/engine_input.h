@@ -13,7 +13,7 @@
 namespace sidecall {
 
 // An initializer of the main graph that is passed to the engine separately from the model. Its data
-// lie in the memory of the OnnxFile.
+// are in the memory of the OnnxFile.
 struct MemoryInitializer {
   std::string name;
   int32_t dtype;

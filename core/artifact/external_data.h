@@ -25,8 +25,8 @@ class ExternalData {
   // The bytes of a tensor, by its index; valid as long as this object.
   std::string_view of(size_t tensor) const { return ranges_[tensor]; }
 
-  // The files under the names that tensors give them, in the order in which they are first named. A
-  // file with two names occurs twice.
+  // The files, by the names in the tensors, in the order in which each name occurs first. A file
+  // with two names occurs twice.
   struct File {
     std::string location;
     std::shared_ptr<const Content> content;

@@ -105,7 +105,8 @@ void read_missing(const JsonNode& node, Feature* feature) {
 void read_allowed(const JsonNode& node, Feature* feature) {
   const JsonNode allowed = node.member("allowed");
   if (!allowed.exists()) return;
-  if (feature->is_datetime()) allowed.fail("a feature of another type", "one of type datetime");
+  if (feature->is_datetime())
+    allowed.fail("no list of values for a feature of type datetime", "one");
   feature->is_closed = true;
   for (const JsonNode& element : allowed.elements()) {
     if (feature->dtype == SIDECALL_DTYPE_STRING) {

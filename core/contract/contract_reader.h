@@ -73,7 +73,7 @@ class JsonNode {
 
   const json::Value* root_;
   const json::Value* value_;  // nullptr if it is absent
-  // Of an absent member: the object, and the key that it does not have.
+  // If this is an absent member: the object that lacks it, and its key.
   const json::Value* object_ = nullptr;
   std::string_view key_;
 };

@@ -81,7 +81,8 @@ std::vector<Value> parse_expected(const JsonNode& node, int64_t rows, int64_t wi
 
 double parse_tolerance(const JsonNode& node) {
   const double tolerance = node.number();
-  if (!(tolerance >= 0) || std::isinf(tolerance)) node.fail("a number of 0 or more", "another one");
+  if (!(tolerance >= 0) || std::isinf(tolerance))
+    node.fail("a finite number of 0 or more", "one that is negative or not finite");
   return tolerance;
 }
 

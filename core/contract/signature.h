@@ -32,9 +32,9 @@ constexpr uint8_t kUnwrittenBool = 0xA5;
 
 // One key of a record, and the place in a tensor where its value goes.
 struct Feature {
-  // What setting a plain number reads stands together, in one line of the processor's cache.
-  // Numbers between these two need no other check before they are stored in the tensor, which is
-  // a floating-point one then. If low > high, each number needs the checks.
+  // The members that are read when a plain number is set come first, so that they lie in one cache
+  // line. If the tensor is a floating-point one, numbers between these two need no other check
+  // before they are stored. If low > high, every number needs the other checks.
   double plain_low = 1, plain_high = 0;
   int64_t column = 0;
   int64_t width = 1;  // elements of one row of the tensor
@@ -116,9 +116,9 @@ class Names {
   std::unordered_map<std::string_view, int32_t, SeededHash> map_;
 };
 
-// The numbers that are allowed in each column of an input, so that one pass over a row finds out
-// whether anything is wrong with it. The bounds are the outer ends of a feature's domain; holes
-// inside the domain are not covered.
+// The range of numbers that are allowed in each column of an input, so that one pass over a row
+// checks all columns. The bounds are the outer ends of a feature's domain; gaps inside the domain
+// are checked separately.
 template <typename Number>
 struct Bounds {
   using Word = std::conditional_t<sizeof(Number) == 4, int32_t, int64_t>;

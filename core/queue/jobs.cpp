@@ -77,7 +77,7 @@ class Pool {
     if (line->turns++ == 0) append(line);
   }
 
-  // The line whose turn it is. The lines that have turns take them one after the other.
+  // Returns the line whose turn it is. The lines that have turns follow each other in a circle.
   Line* take_turn() {
     Line* const line = first_;
     first_ = line->next;
@@ -98,7 +98,7 @@ class Pool {
   }
 
   void loop() {
-    // Preparation is there so that the thread that submits can go on at once.
+    // The purpose of preparation is that the thread that submits can go on at once.
     if (kind_ == JobKind::kPreparation) platform::let_waker_go_on();
     std::unique_lock lock(mutex_);
     for (;;) {

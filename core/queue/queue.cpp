@@ -11,8 +11,8 @@
 namespace sidecall {
 namespace {
 
-constexpr int64_t kMostElements = 8192;  // of inputs that the thread of submit() checks and copies
-constexpr int kSlotBits = 20;  // of the number of a run; QueueOptions::capacity is at most 2^20
+constexpr int64_t kMostElements = 8192;  // inputs up to this size are prepared during submit()
+constexpr int kSlotBits = 20;  // in the number of a run; QueueOptions::capacity is at most 2^20
 
 uint64_t next_number() {
   static std::atomic<uint64_t> last{0};
@@ -26,7 +26,7 @@ uint64_t next_number() {
 void QueuedRun::on_progress() noexcept { queue_->on_progress(this); }
 
 void QueuedRun::work() noexcept {
-  const std::shared_ptr<Queue> queue = queue_;  // its owner may close it meanwhile
+  const std::shared_ptr<Queue> queue = queue_;  // the program may close the queue meanwhile
   Queue::Lock lock(queue->mutex_);
   queue->start(this, &lock);
 }
@@ -90,7 +90,8 @@ void Queue::require_own() const {
     throw Error(SIDECALL_FORKED, "the queue was opened before fork(): open another in the child");
 }
 
-// The use counts up in the number, so that the number of a finished run never has an effect again.
+// The number of a run includes how often its slot was used, so the number of a finished run never
+// names a later run.
 void Queue::take_slot(QueuedRun* run) {
   if (free_slots_.empty()) {
     if (slots_.size() >= static_cast<size_t>(options_.capacity))
@@ -184,7 +185,7 @@ void Queue::begin(QueuedRun* run, Lock* lock) noexcept {
     try {
       is_elsewhere = submit_job(run, JobKind::kPreparation, model);
     } catch (const std::bad_alloc&) {
-      // Then this thread does it.
+      // This thread prepares the run itself.
     }
     lock->lock();
     if (is_elsewhere) return;
@@ -214,7 +215,7 @@ void Queue::start(QueuedRun* run, Lock* lock) noexcept {
   settled_.notify_all();
 }
 
-// Gives a run that was started back to those who wait for its progress.
+// Lets a run that was started wait for progress.
 void Queue::await(QueuedRun* run) noexcept {
   run->state_ = run->is_held_ ? State::kHeld : State::kStarted;
   if (run->state_ == State::kStarted && run->call_.is_polled()) {
@@ -247,7 +248,8 @@ void Queue::begin_turns(Lock* lock) noexcept {
   }
 }
 
-// The models that have a turn begin one run after the other.
+// Gives a model a turn if it may begin a waiting run. The models that have a turn begin one run
+// each, one model after the other.
 void Queue::give_turn(ModelRuns* runs) noexcept {
   if (runs->has_turn || runs->waiting.is_empty() || runs->num_started >= options_.max_started)
     return;
@@ -280,7 +282,7 @@ bool Queue::withdraw(QueuedRun* run, int32_t status) noexcept {
 
 // ---- Progress ----
 
-// A thread in take() will read the outcome.
+// Lists a run as ready, so that a thread in take() reads its outcome.
 void Queue::list_ready(QueuedRun* run) noexcept {
   if (run->state_ == State::kStarted && run->call_.is_polled()) list_of_polled(run)->remove(run);
   run->state_ = State::kReady;
@@ -288,7 +290,7 @@ void Queue::list_ready(QueuedRun* run) noexcept {
   ready_.push_back(run);
 }
 
-// The same, and makes sure that there is such a thread.
+// The same, and wakes a thread for it.
 void Queue::make_ready(QueuedRun* run) noexcept {
   list_ready(run);
   wake_for(run);
@@ -340,7 +342,7 @@ int64_t Queue::take(uint64_t number, int64_t capacity, int64_t wait_ns,
   while (!is_closed_) {
     if (number == 0 || !has_end(number)) {
       look(Look::kWords);
-      // All runs that are ready, so that those that wait for their turn can begin.
+      // Settle all runs that are ready, so that runs that wait for their turn can begin.
       while (!ready_.is_empty() && !is_closed_) settle(ready_.first(), &lock);
       begin_turns(&lock);
     }
@@ -359,8 +361,8 @@ int64_t Queue::take(uint64_t number, int64_t capacity, int64_t wait_ns,
                       ": it has no completion to take: it was taken before, the call was closed, "
                       "or the queue never had such a run");
     if (wait_ns == 0 || (wait_ns > 0 && Clock::now() >= until)) {
-      // The handle is readable if a server hung up, or the timer expired, while nothing was armed.
-      // A thread that sleeps needs its own events.
+      // Clears the handle, which became readable if a server hung up, or the timer expired, while
+      // nothing was armed. Events that a sleeping thread waits for must stay.
       if (number == 0 && !has_polled() && !is_driven_) take_events();
       return 0;
     }
@@ -384,7 +386,7 @@ void Queue::settle(QueuedRun* run, Lock* lock) noexcept {
   bool is_over = run->is_over_;
   if (!is_over) {
     const bool is_cancelled = run->is_cancelled_;
-    // The runs of the model may be gone if this one no longer counts among them.
+    // run->model_ may be invalid if this run is not counted.
     const bool others_wait = run->is_counted_ && !run->model_->waiting.is_empty();
     std::exception_ptr failure;
     lock->unlock();
@@ -428,7 +430,8 @@ void Queue::settle(QueuedRun* run, Lock* lock) noexcept {
   settled_.notify_all();
 }
 
-// A thread that takes any completion must not get one for which another thread waits.
+// Lists a run as done. A thread that takes any completion must not get one that another thread
+// waits for.
 void Queue::list_done(QueuedRun* run) noexcept {
   run->is_set_aside_ = run->num_awaiting_ > 0;
   (run->is_set_aside_ ? set_aside_ : done_).push_back(run);

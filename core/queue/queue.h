@@ -3,8 +3,8 @@
 // sidecall_queue.
 //
 // Calls in this process and on the network tell the queue when a run has made progress
-// (RunListener). Runs over shared memory are polled: a thread that takes reads the words of all of
-// them, and asks the servers for a wake-up only before it sleeps.
+// (RunListener). Runs over shared memory are polled: a thread in take() reads a word in memory for
+// each of them, and asks the servers for a wake-up only before it sleeps.
 #pragma once
 
 #include <atomic>
@@ -73,7 +73,7 @@ class LinkedList {
 // The place of a call in a queue: a part of the call, so that completing a run needs no memory.
 class QueuedRun final : public Linked<QueuedRun>, private RunListener, private Job {
  public:
-  // `owner`: what a completion names as its call.
+  // `owner`: the call that a completion of this run names.
   QueuedRun(Call* call, void* owner) : call_(*call), owner_(owner) {}
   ~QueuedRun() { detach(); }
   QueuedRun(const QueuedRun&) = delete;
@@ -112,7 +112,7 @@ class QueuedRun final : public Linked<QueuedRun>, private RunListener, private J
   Call& call_;
   void* const owner_;
 
-  // From submit until the outcome is taken and the memory is free.
+  // True from submit() until the outcome is taken and the memory is free.
   std::atomic<bool> is_submitted_{false};
   // Of the last submit. Only the owner of the call sets it, so the owner reads it without the lock.
   std::shared_ptr<Queue> queue_;
@@ -162,7 +162,7 @@ struct QueuedTask : Linked<QueuedTask> {
   std::exception_ptr failure;
 };
 
-// What a queue passes on without having begun it, such as what a server logs.
+// Something that a queue reports although it did not start it, such as an event in a server's log.
 struct QueuedEvent : Linked<QueuedEvent> {
   QueuedEvent(uint64_t chosen_tag, size_t size) : tag(chosen_tag), num_bytes(size) {}
   virtual ~QueuedEvent() = default;
@@ -183,7 +183,7 @@ struct QueueOptions {
   int32_t max_started = 128;  // of each model
 };
 
-// What a taker gets for a run, a task or an event.
+// What take() returns for a run, a task or an event.
 struct Completion {
   enum Flags : uint32_t { kHeld = 1, kReleased = 2 };
   uint64_t tag = 0, run = 0;
@@ -205,9 +205,9 @@ class Queue : public std::enable_shared_from_this<Queue> {
   // Returns the number of the run. `model`: the runs of one model begin in order. Throws BUSY,
   // INVALID_ARGUMENT, FORKED.
   uint64_t submit(QueuedRun* run, const void* model, int64_t timeout_ns, uint64_t tag);
-  // Begins a task at once, and returns its number. The queue keeps it until its completion was put.
-  // After a deadline or a cancel the thread of the task goes on; then its result is dropped. Throws
-  // BUSY, INVALID_ARGUMENT, FORKED, OUT_OF_MEMORY.
+  // Begins a task at once, and returns its number. The queue keeps the task until take() has
+  // returned its completion. After a deadline or a cancel the thread of the task goes on, but its
+  // result is dropped. Throws BUSY, INVALID_ARGUMENT, FORKED, OUT_OF_MEMORY.
   uint64_t submit(const std::shared_ptr<Task>& task, int64_t timeout_ns, uint64_t tag);
   // Never waits. Returns false if kMaxEvents or kMaxEventBytes wait already, and in a forked child.
   // After close(), drops the event and returns true.
@@ -323,16 +323,16 @@ class Queue : public std::enable_shared_from_this<Queue> {
   std::vector<uint32_t> free_slots_;
   std::vector<uint64_t> uses_;  // of each slot; a part of the numbers of its runs
   std::unordered_map<const void*, ModelRuns> models_;
-  LinkedList<ModelRuns> turns_;  // the models of which a run may begin
-  // Of the runs that wait for their turn or for a thread that prepares them.
+  LinkedList<ModelRuns> turns_;  // the models that may begin a waiting run
+  // The deadlines of the runs that wait for their turn or for a thread that prepares them.
   std::set<std::pair<Clock::time_point, QueuedRun*>> waiting_deadlines_;
   LinkedList<QueuedRun> polled_, ready_, done_;
   LinkedList<QueuedRun> connecting_;  // those that are polled, but have no connection yet
   Clock::time_point next_connecting_step_;
-  LinkedList<QueuedRun> set_aside_;  // those that are done, and for which a thread waits
+  LinkedList<QueuedRun> set_aside_;  // the runs that are done and that a certain thread waits for
   std::unordered_map<uint64_t, std::shared_ptr<QueuedTask>> tasks_;  // by number
   std::set<std::pair<Clock::time_point, uint64_t>> task_deadlines_;  // of those under way
-  LinkedList<QueuedTask> done_tasks_;  // without those for which a thread waits
+  LinkedList<QueuedTask> done_tasks_;  // without tasks that a certain thread waits for
   uint64_t num_tasks_ = 0;             // so far
   LinkedList<QueuedEvent> events_;
   size_t num_event_bytes_ = 0;  // of events_
@@ -348,7 +348,7 @@ class Queue : public std::enable_shared_from_this<Queue> {
   bool is_closed_ = false;
   bool has_sockets_ = false;  // sockets may have joined wait_set_
   SpinPolicy spin_policy_;    // of the driver
-  // What arm() told a program with polled runs, since the last outcome.
+  // What arm() has told a program with polled runs to do since the last outcome.
   enum class Looking { kNotYet, kNow, kEnough } looking_ = Looking::kNotYet;
   Clock::time_point look_until_;
   SpinPolicy look_policy_;

@@ -72,7 +72,8 @@ void Queue::end_task(QueuedTask* task, std::exception_ptr failure) noexcept {
   wake_for(task);
 }
 
-// Its thread goes on, and drops the result. Returns whether there is a task with this number.
+// Ends a task with this status. Its thread goes on, and drops the result. Returns whether there is
+// a task with this number.
 bool Queue::end_task_early(uint64_t number, int32_t status) noexcept {
   QueuedTask* const task = find_task(number);
   if (task == nullptr) return false;

@@ -8,19 +8,20 @@
 namespace sidecall {
 namespace {
 
-constexpr size_t kMostLooks = 64;  // of one look at the words
-// Runs that are connecting have no word to read. A step looks at a part of them until one has news,
-// so that many of them do not delay the answers of others.
+constexpr size_t kMostLooks = 64;  // runs that one short look checks
+// Runs that are connecting have no word in shared memory, so looking at them takes system calls. A
+// step looks at only a part of them, until one has news, so that many of them do not delay the
+// answers of other runs.
 constexpr size_t kConnectingParts = 20;
 constexpr std::chrono::microseconds kConnectingStep{10};
 constexpr int kRelaxes = 2;  // between two looks
-// The driver sleeps for so long, and looks again, if the system has no descriptors for it.
+// If no descriptors are left, the driver sleeps for this time and then looks again.
 constexpr std::chrono::milliseconds kNap{1};
 
 }  // namespace
 
-// Looks for polled runs that may have an outcome, and lists them as ready. A look at the words is
-// short: the next one begins where it ended. Returns whether a run is ready.
+// Looks for polled runs that may have an outcome, and lists them as ready. A look with kWords
+// checks only some runs; the next one goes on where it stopped. Returns whether a run is ready.
 bool Queue::look(Look what, Clock::time_point now) noexcept {
   const bool is_short = what == Look::kWords;
   look_at(&polled_, is_short ? kMostLooks : polled_.size(), SIZE_MAX, what, now);
@@ -37,8 +38,8 @@ bool Queue::look(Look what) noexcept {
   return look(what, has_polled() ? Clock::now() : Clock::time_point::min());
 }
 
-// Looks at the first `most` runs of the list, until `most_news` of them have news. Those that stay
-// are appended if there are others.
+// Looks at the first `most` runs of the list, until `most_news` of them have news. If the list is
+// longer, moves the runs without news to its end.
 void Queue::look_at(LinkedList<QueuedRun>* list, size_t most, size_t most_news, Look what,
                     Clock::time_point now) noexcept {
   const bool is_partial = list->size() > most;
@@ -99,7 +100,7 @@ void Queue::wait(uint64_t number, Clock::time_point until, Lock* lock) {
   waiters_.remove(&waiter);
 }
 
-// Whether a thread that waits for this number need not wait: its run is done, or is no more.
+// Whether a thread need not wait for this number any more: its run or task is done, or is gone.
 bool Queue::has_end(uint64_t number) const noexcept {
   if (number == 0) return has_done();
   if (const QueuedTask* const task = find_task(number)) return task->is_over;
@@ -107,7 +108,7 @@ bool Queue::has_end(uint64_t number) const noexcept {
   return run == nullptr || run->state_ == State::kDone;
 }
 
-// Of the runs and tasks whose deadlines no engine watches.
+// The next deadline of the runs and tasks whose deadlines no engine watches.
 Clock::time_point Queue::next_deadline() const noexcept {
   Clock::time_point next = Clock::time_point::max();
   if (!waiting_deadlines_.empty()) next = waiting_deadlines_.begin()->first;
@@ -239,7 +240,7 @@ Queue::Taking::~Taking() {
   queue_.end_taking();
 }
 
-// A thread that leaves must not be missed: others may wait for what it did.
+// A thread leaves take(): wakes another thread if there is work that this thread would have done.
 void Queue::end_taking() noexcept {
   --num_takers_;
   if (is_closed_) settled_.notify_all();
@@ -277,7 +278,7 @@ int64_t Queue::arm() {
     look_policy_.note(INT64_MAX);
   }
   looking_ = Looking::kEnough;
-  if (has_polled()) take_events();  // of the time before
+  if (has_polled()) take_events();  // clears old events
   Clock::time_point until = Clock::time_point::max();
   if (!prepare_sleep(&until)) return 0;
   if (until != Clock::time_point::max()) wait_set_->set_timer(until);

@@ -100,7 +100,7 @@ TEST_CASE("the contract of a datetime feature is checked") {
   CHECK(error_of(R"("unit": "s", "nullable": true, "missing": "nan")").find("a reserved value") !=
         std::string::npos);
   CHECK(error_of(R"("unit": "s", "nullable": false, "allowed": [1])")
-            .find("allowed: expected a feature of another type, got one of type datetime") !=
+            .find("allowed: expected no list of values for a feature of type datetime, got one") !=
         std::string::npos);
   CHECK(error_of(R"("unit": "s", "nullable": false, "empty": false)").find("type string") !=
         std::string::npos);
