@@ -188,7 +188,7 @@ public final class Call implements AutoCloseable {
     held.cancel();
   }
 
-  /** Ends the views of outputs whose memory is no longer theirs. */
+  /** Ends the views of outputs that have moved to other memory or have another shape. */
   private void checkOutputViews() {
     for (int i = 0; numOutputViews > 0 && i < outputViews.length; ++i) {
       View view = outputViews[i];
@@ -211,7 +211,7 @@ public final class Call implements AutoCloseable {
     --numOutputViews;
   }
 
-  /** The inputs no longer use memory of the program. */
+  /** Notes that no input uses memory of the program any more. */
   private void unbindAll() {
     Arrays.fill(bound, null);
     hasBound = false;
@@ -901,7 +901,7 @@ public final class Call implements AutoCloseable {
       long memory = w.tensorMemory(8L * out.length);
       int status = Native.getColumnI64(w.call, column, memory, out.length, w.error);
       if (status == 0 && out.length > 0 && !isBoolColumn(column)) {
-        // Integers. The library has no function for bools alone; this one tells name and type.
+        // The column has integers. getStr() fails with an error that names the column and its type.
         status = Native.getStr(w.call, 0, column, w.scratch, w.scratch + 8, w.error);
       }
       if (status == Code.DTYPE_MISMATCH.number()) {
@@ -916,7 +916,7 @@ public final class Call implements AutoCloseable {
     }
   }
 
-  /** Whether the values of a column, which has a row, are bools. */
+  /** Whether the values of a column are bools. The call must have at least one row. */
   private boolean isBoolColumn(int column) {
     w.expect(1);
     Memory.putInt(w.scratch, column);

@@ -10,7 +10,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.LockSupport;
 
 /**
- * The completion queue of the library, which has the asynchronous runs of all models.
+ * The completion queue of the library, in which the asynchronous runs of all models are.
  *
  * <p>One daemon thread takes the outcomes of the runs that no thread of the program waits for. A
  * thread that waits for a future takes the outcome itself ({@link RunFuture}), which saves two
@@ -26,15 +26,15 @@ final class Completions {
      */
     void submitted(long number);
 
-    /** Whether something waits for the outcome that cannot take it itself. */
+    /** Whether something waits for the outcome but cannot take it itself. */
     boolean isAwaited();
 
     /** Notes the outcome, which the daemon thread has taken. */
     void ended(int status);
 
     /**
-     * Lets the default executor go on with a run that has ended, unless another thread does.
-     * Returns whether it has done so.
+     * Hands a run that has ended to the default executor, unless another thread handles it. Returns
+     * whether the run was handed over.
      */
     boolean deliver();
   }
@@ -46,16 +46,18 @@ final class Completions {
 
   private static final int MOST = 64; // outcomes that are taken at once
 
-  /** How long the daemon thread waits in the library. Only then does it notice that it is lazy. */
+  /**
+   * How long the daemon thread waits in the library. It looks at `isLazy` only after such a wait.
+   */
   private static final long WAIT = TimeUnit.MILLISECONDS.toNanos(5);
 
-  /** How long the daemon thread naps between two looks. */
+  /** How long the daemon thread sleeps between two looks if threads take outcomes themselves. */
   private static final long NAP = TimeUnit.MICROSECONDS.toNanos(400);
 
-  /** When the daemon thread takes a run that nothing waits for. */
+  /** The age at which the daemon thread takes a run even if nothing waits for its outcome. */
   private static final long OLD = TimeUnit.MILLISECONDS.toNanos(2);
 
-  /** After so many naps without a run the daemon thread sleeps until there is one. */
+  /** After this many looks without any run, the daemon thread sleeps until a run is submitted. */
   private static final int MOST_NAPS = 25;
 
   private static final int AWAKE = 0;
@@ -77,8 +79,8 @@ final class Completions {
   private final long queue = Outcome.of((out, error) -> Native.queueOpen(0, out, error), q -> q);
   private volatile Thread thread;
   private volatile int state = AWAKE;
-  private volatile boolean isHurried; // a run has become urgent since the last look
-  private volatile boolean isLazy;
+  private volatile boolean isHurried; // a run became urgent after the thread last looked
+  private volatile boolean isLazy; // threads take outcomes themselves; see the class comment
 
   // The workspaces by their numbers, which are the tags of their runs.
   private volatile Workspace[] workspaces = new Workspace[64];
@@ -88,7 +90,8 @@ final class Completions {
   // What follows is used by the daemon thread alone.
   private final long entries = Native.allocate((long) MOST * Header.Completion.SIZE);
   private final long count = Native.allocate(Long.BYTES);
-  private final List<Run> ended = new ArrayList<>(); // perhaps a thread is about to ask for them
+  // Runs whose outcomes were noted. The next look delivers those that no other thread has read.
+  private final List<Run> ended = new ArrayList<>();
   private boolean hasRuns;
 
   private Completions() {}
@@ -165,14 +168,14 @@ final class Completions {
     hurry();
   }
 
-  /** Threads take outcomes themselves. */
+  /** Notes that threads take outcomes themselves. */
   static void beLazy() {
     if (!ONLY.isLazy) {
       ONLY.isLazy = true;
     }
   }
 
-  /** A run has become urgent. */
+  /** Notes that a run has become urgent. */
   static void hurry() {
     ONLY.wake(true);
   }
@@ -271,7 +274,7 @@ final class Completions {
         isLazy = false;
       }
     } catch (Throwable e) {
-      // Only for want of memory. The other runs need this thread.
+      // Happens only if no memory is left. The thread goes on, because other runs need it.
       Thread self = Thread.currentThread();
       self.getUncaughtExceptionHandler().uncaughtException(self, e);
     }

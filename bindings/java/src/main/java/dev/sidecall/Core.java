@@ -151,7 +151,7 @@ final class Core {
     }
   }
 
-  /** A process that was started for the model ends first. */
+  /** Releases the handle. If a process was started for the model, waits until it has ended. */
   private void release() {
     idle.forEach(Workspace::close);
     Waits.call(
@@ -207,7 +207,7 @@ final class Core {
     w.call = Memory.getLong(w.scratch);
   }
 
-  /** Gives the call of a workspace back, in any state. */
+  /** Returns the call of a workspace to the library. The call may be in any state. */
   void giveCall(Workspace w) {
     Native.giveCall(handle, w.call);
     w.call = 0;

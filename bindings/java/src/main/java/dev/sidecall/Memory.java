@@ -125,7 +125,7 @@ final class Memory {
     return true;
   }
 
-  /** Writes a text that consists of ASCII alone. Returns false if it does not. */
+  /** Writes a text that consists of ASCII only. Returns false for any other text. */
   static boolean putAscii(long address, String text) {
     for (int i = 0, length = text.length(); i < length; ++i) {
       char c = text.charAt(i);

@@ -77,7 +77,7 @@ record Plan(Reader reader, Writer writer) {
     return Compiled.reader(inOrder(steps, 0, steps.size()));
   }
 
-  /** Without a feature that may not be missing, every run would be refused. */
+  /** Refuses a type that lacks a required feature, because every run would be refused. */
   private static void requireAll(List<FeatureSpec> features, Set<Integer> seen, Class<?> type) {
     for (int i = 0; i < features.size(); ++i) {
       FeatureSpec spec = features.get(i);
@@ -251,10 +251,12 @@ record Plan(Reader reader, Writer writer) {
     MethodHandle make;
     try {
       make = MethodHandles.filterArguments(constructor(type, types), 0, getters);
-    } catch (IllegalArgumentException e) { // method handles take fewer parameters than classes
+    } catch (IllegalArgumentException e) { // constructors may have more parameters than handles
       throw SidecallException.refuse(
           Code.UNSUPPORTED,
-          "the type of an answer: expected fewer components, got " + components.length);
+          "the type of an answer: expected a record with fewer components, got "
+              + components.length
+              + ": use Map.class");
     }
     make =
         MethodHandles.permuteArguments(

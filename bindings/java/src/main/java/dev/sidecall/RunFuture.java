@@ -16,12 +16,12 @@ import java.util.concurrent.TimeoutException;
  */
 abstract class RunFuture<T> extends CompletableFuture<T> implements Completions.Run {
   /**
-   * How long a thread takes part, which is also how late it notices that it was interrupted, or
-   * that the program has completed the future.
+   * The time after which a waiting thread stops taking outcomes itself. Only then does it notice
+   * that it was interrupted, or that the program has completed the future.
    */
   private static final long HELP = 500_000; // ns
 
-  /** How long it looks before it sleeps. */
+  /** How long a waiting thread polls before it sleeps. */
   private static final long LOOK = 200_000; // ns
 
   /** How often a thread looks for an outcome that the thread of Completions is about to note. */
@@ -114,7 +114,7 @@ abstract class RunFuture<T> extends CompletableFuture<T> implements Completions.
     finish(status);
   }
 
-  /** Something waits for this future that does not take the outcome. */
+  /** Notes that something waits for this future but does not take the outcome. */
   private void want() {
     isWanted = true;
     if (number != 0) {
@@ -168,8 +168,8 @@ abstract class RunFuture<T> extends CompletableFuture<T> implements Completions.
   }
 
   /**
-   * Looks for the outcome, which most runs have sooner than this thread could sleep and be woken
-   * up. It leaves its CPU to others between two looks: the server may need it.
+   * Polls for the outcome, because most runs end sooner than this thread could sleep and be woken
+   * up. It yields its CPU between two looks, because the server may need it.
    */
   private int look(long longest) {
     int found = Completions.take(workspace, number, 0);

@@ -42,7 +42,7 @@ final class Values {
     Memory.putLong(at + Header.Value.LENGTH, w.copiedBytes());
   }
 
-  /** A plain number for a datetime counts what the contract says, as in JSON. */
+  /** Writes a plain number for a datetime, in the unit that the contract names, as in JSON. */
   static void putEpoch(Workspace w, long at, long value) {
     putText(w, at, Header.VALUE_EPOCH, Long.toString(value));
   }

@@ -62,7 +62,7 @@ public final class View {
     return Native.callOutput(w.call, output, w.scratch, w.error);
   }
 
-  /** Whether what the library has filled is this view. */
+  /** Whether the view that the library has just filled has the memory and shape of this one. */
   boolean isStill(long struct) {
     if (shape == null
         || shape.length != Memory.getInt(struct + Header.View.RANK)

@@ -10,7 +10,7 @@ import java.util.function.Supplier;
 
 /** Functions of the library that wait for another process, and the threads for them. */
 final class Waits {
-  /** There are as many threads as there are waits. */
+  /** Starts a thread for each call that waits, so that no such call waits for another one. */
   private static final Executor THREADS =
       new ThreadPoolExecutor(
           0,

@@ -8,7 +8,7 @@ import java.util.concurrent.locks.LockSupport;
  * it at a time.
  */
 final class Workspace {
-  /** A view, or the outcome of a run and the number of outcomes. */
+  /** The bytes of `scratch`: enough for a view, or for one outcome and the number of outcomes. */
   private static final int SCRATCH =
       Math.max(Header.View.SIZE, Header.Completion.SIZE + Long.BYTES);
 
@@ -21,13 +21,13 @@ final class Workspace {
   /** One sidecall_value for each feature. */
   final long values;
 
-  /** Its place in {@link Completions}. */
+  /** The number of this workspace in {@link Completions}. */
   final int slot;
 
-  /** 0 if it has none. */
+  /** The call of the library; 0 if there is none. */
   long call;
 
-  /** Whether the next record may have the call as it is: every record sets all features. */
+  /** Whether the next record may use the call unchanged, because it sets all features anyway. */
   boolean keepsCall;
 
   /** Whether the call remembers names that the model does not know. */
@@ -170,8 +170,8 @@ final class Workspace {
   }
 
   /**
-   * Returns a text of the answer. Most columns of text have few values, so it keeps the last one
-   * instead of allocating the same again.
+   * Returns a text of the answer. Most text columns have few different values, so this method keeps
+   * the last text of each column and returns it again if the bytes are equal.
    */
   String textOf(int index, long address, long length) {
     byte[] last = lastBytes[index];
@@ -187,7 +187,8 @@ final class Workspace {
   }
 
   /**
-   * Looks whether the engine still uses the memory of the call, or waits until it no longer does.
+   * Checks whether the engine still uses the memory of the call, and waits for at most `waitNs`
+   * until it no longer does.
    */
   void awaitFree(long waitNs) {
     if (Completions.take(this, held, waitNs) != Completions.PENDING) {
@@ -196,8 +197,8 @@ final class Workspace {
   }
 
   /**
-   * Runs the call and returns its status. A virtual thread does not wait in a run of a served
-   * model: it would occupy the thread that carries it.
+   * Runs the call and returns its status. If the model is served and this is a virtual thread, it
+   * parks during the run, because waiting inside the library would occupy its carrier thread.
    */
   int run(long timeoutNs) {
     if (held != 0) {
@@ -221,8 +222,8 @@ final class Workspace {
   /** The run of a virtual thread that waits for it. */
   private static final class Parked implements Completions.Run {
     /**
-     * How long a virtual thread keeps its carrier if its run is alone: a short run ends sooner than
-     * a thread can park and be woken up.
+     * How long a virtual thread occupies its carrier thread before it parks, if no other virtual
+     * thread waits: a short run ends sooner than a thread can park and be woken up.
      */
     private static final long STAY = 20_000; // ns
 
