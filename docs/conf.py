@@ -113,7 +113,7 @@ suppress_warnings = ["misc.highlighting_failure"]
 nitpick_ignore = [("py:class", "sidecall.converters._C"), ("py:class", "sidecall._batches.Plan")]
 
 autodoc_member_order = "bysource"
-# Some modules need these packages, and the pages do not.
+# Some modules import these packages, which need not be installed to build the pages.
 autodoc_mock_imports = ["mlflow", "pyspark", "ray", "starlette"]
 autodoc_class_signature = "separated"  # users do not call the constructors
 autodoc_typehints_format = "short"
