@@ -535,7 +535,7 @@ def choice(name: str, known: dict[str, int], value: str) -> int:
 
 
 def _explain_lack_of_memory(what: str, error: MemoryError) -> NoReturn:
-    # A text that names the limit that was reached says more than the one below.
+    # If the library's own text names the limit, it says more than the text below.
     is_bare = str(error) == "out of memory" or "bad_alloc" in str(error)
     if isinstance(error, errors.OutOfMemory) and not is_bare:
         raise error

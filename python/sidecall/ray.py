@@ -165,7 +165,9 @@ def _parsed(body: bytes) -> Any:
     try:
         return json.loads(body, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        raise errors.InvalidJson("records: expected JSON, got other bytes") from error
+        raise errors.InvalidJson(
+            "records: expected JSON, got a body that is not valid JSON"
+        ) from error
 
 
 # The status of HTTP for errors, as of `sidecall serve --http` (base/http_status.h).

@@ -103,7 +103,7 @@ class CallError:
 
     @classmethod
     def take(cls) -> CallError:
-        """Returns one with room for all faults, for runs."""
+        """Returns an error with room for all faults of a run."""
         try:
             return cls._unused.pop()
         except IndexError:

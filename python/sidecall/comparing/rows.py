@@ -70,7 +70,7 @@ class Shaper:
     def __init__(
         self, model: Any, features: list[dict[str, Any]], dtypes: str | Mapping[str, str] | None
     ) -> None:
-        """`features` are those of the contract."""
+        """`features` are the features of the contract."""
         self.model = model
         self.features = [feature["name"] for feature in features]
         self.dates = {

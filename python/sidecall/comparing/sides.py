@@ -228,7 +228,7 @@ def _reason(fault: Any) -> str:
 
 
 class _Refused(Exception):
-    """Some of the rows are refused; `rows` has those that are known, with the reasons."""
+    """Some of the rows are refused; `rows` maps each known refused row to the reason."""
 
     def __init__(self, reason: str, rows: dict[int, str] | None = None) -> None:
         super().__init__(reason)

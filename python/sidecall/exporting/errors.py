@@ -47,7 +47,7 @@ class NoDataError(DataError):
 
 
 class ModelError(ExportError):
-    """The object is not a fitted model or fails for the data; or a file is not an exported one."""
+    """The object is not a fitted model or fails for the data, or a file was not exported."""
 
 
 class FileError(ExportError):

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _MIN_LIFETIME = 2.0
 _MAX_KILLED_STARTS = 5  # the start fails if this many workers are killed before one is ready
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-# The longest pause after a worker that has been ready. Only a further request can end the next one
-# too, so the pause only has to protect the CPU.
+# The longest pause before a worker that was ready is replaced. The next worker dies only if another
+# request kills it too, so a short pause is enough to protect the CPU.
 _LONGEST_PAUSE_AFTER_READY = 0.25
 _GRACE = 2.0  # how many seconds after the drain timeout a worker is killed
 _POLL_INTERVAL = 0.05

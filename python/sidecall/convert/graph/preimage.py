@@ -52,10 +52,11 @@ def _between(low: np.ndarray, high: np.ndarray, count: int) -> np.ndarray:
 class Monotone:
     """A function that does not decrease over its domain, the numbers for which it has a result.
 
-    `first` and `last` are the keys of the ends of the domain. `sign` is -1 if the function itself
-    does not increase: then this is the function of the negated number. `of_missing` is its result
-    for a missing number. `is_partial`: other numbers are outside the domain, and it has this result
-    for them too. `wraps`: minus infinity is outside the ends, but has the result of infinity.
+    `first` and `last` are the keys of the ends of the domain. `sign` is -1 if the original function
+    does not increase; this object then stands for the function of the negated number. `of_missing`
+    is the result for a missing number. `is_partial`: some numbers are outside the domain, and their
+    result is `of_missing` too. `wraps`: minus infinity is outside the ends, but has the same result
+    as infinity.
     """
 
     function: Function

@@ -76,7 +76,7 @@ def split_at(g: Conversion, x: Tensor, thresholds: np.ndarray) -> tuple[Tensor, 
 def split_numbers(
     g: Conversion, column: SplitColumn, thresholds: np.ndarray
 ) -> tuple[Tensor, np.ndarray] | None:
-    """As split_at, for a column that is known; None if a threshold has no exact split."""
+    """The same as split_at, for a given column; None if a threshold has no exact split."""
     distinct, places = np.unique(thresholds, return_inverse=True)
     found = column.monotone.splits(distinct)
     if found is None:

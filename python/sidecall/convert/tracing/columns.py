@@ -171,7 +171,7 @@ def type_of(x: Tensor) -> str:
 
 
 def as_kind_of(source: Tensor, x: Tensor) -> Tensor:
-    """x, whose values are some of those of `source`, as the same kind of column."""
+    """Returns x, whose values come from `source`, as the same kind of column."""
     if isinstance(source, Integers):
         return type(source)(x, source.integer)
     return type(source)(x) if isinstance(source, Flag) else x

@@ -45,7 +45,7 @@ class _Pandas:
 
 
 def making_tables(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, and those of its module that it calls, with other global names.
+    """The function, and the functions of its module that it calls, with other global names.
 
     pandas.DataFrame makes placeholders; all other names stay.
     """

@@ -65,7 +65,7 @@ def _where(condition: Any, yes: Any, no: Any) -> Any:
     elif any(isinstance(x, str) or _is_text(x) for x in (yes, no)):
         raise Untraceable("it chooses between text and numbers")
     else:
-        # np.where takes Python's numbers as weak ones.
+        # np.where treats Python's int and float as weakly typed: arrays decide the type (NEP 50).
         examples = [x if type(x) in (int, float) else np.empty(0, kind_of(x)) for x in (yes, no)]
         dtype = str(np.result_type(*examples))
     if dtype not in (*TYPES, *NARROW, "string"):

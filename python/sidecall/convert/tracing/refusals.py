@@ -130,7 +130,8 @@ def refusing(what: str) -> Callable[..., NoReturn]:
 class Recorded:
     """Base class of everything that stands for an object of numpy or pandas.
 
-    An error in one of its methods shows only that the tracer lacks something, so it is refused.
+    If one of its methods raises an error that the original would not raise, the tracer lacks a
+    feature. Then the traced function is refused.
     """
 
     stands_for: ClassVar[type]
@@ -149,8 +150,8 @@ class Recorded:
     def __getattr__(self, name: str) -> Any:
         kind = type(self).stands_for
         is_private = name.startswith("_") and not name.startswith("__")
-        # The rows of an array may be a sparse matrix in the original, so a function that looks for
-        # an attribute of these must not be told that there is none.
+        # What is an array here may be a sparse matrix in the original. So do not answer that an
+        # attribute of sparse matrices does not exist.
         is_sparse_only = name[0] != "_" and hasattr(csr_matrix, name) and not hasattr(kind, name)
         if kind is np.ndarray and is_sparse_only:
             raise Untraceable(

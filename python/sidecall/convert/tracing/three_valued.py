@@ -30,7 +30,7 @@ from .lookup import looked_up
 from .refusals import Untraceable
 
 _LOGIC = {np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert}
-# Functions for which pd.NA counts in another way than NaN.
+# Functions that treat pd.NA and NaN differently.
 _OTHER_RULES = {
     np.isnan, np.isinf, np.isfinite, np.fmax, np.fmin, np.logical_and, np.logical_or,
     np.logical_xor, np.logical_not,

@@ -98,7 +98,7 @@ def folded(ufunc: np.ufunc) -> Callable[[Conversion, Tensor], Tensor]:
 
 
 def matrix_of(g: Conversion, x: Frame) -> Tensor:
-    """The columns as one array has them: of their common type."""
+    """All columns as one matrix of their common type, as in a numpy array."""
     if set(x.dtypes) == {"string"}:
         return x.matrix("string")
     if "string" in x.dtypes:
@@ -121,7 +121,7 @@ def _plain(g: Conversion, x: Frame, integer: str) -> Tensor:
 
 
 def compared_text(ufunc: np.ufunc, column: Tensor, text: Any) -> Tensor:
-    """ufunc of a column of text and of a text."""
+    """The result of `ufunc` for a column of text and one text."""
     if ufunc not in (np.equal, np.not_equal):
         raise Untraceable(f"it uses np.{ufunc.__name__} with text (only == and != are known)")
     if not isinstance(text, str):

@@ -108,7 +108,7 @@ def _joined(line: Line, known: Mapping[int, bool]) -> Intervals:
 def joined(intervals: Intervals, step: int = 0) -> Intervals:
     """Intervals in ascending order, without empty ones.
 
-    Those that overlap become one. So do those between whose ends only `step` lies.
+    Intervals that overlap, or whose ends are at most `step` apart, become one.
     """
     result: list[tuple[Number, Number]] = []
     for low, high in sorted((a, b) for a, b in intervals if a <= b):

@@ -211,7 +211,7 @@ class _Probe:
         return [code in accepted for code in codes]
 
     def _groups(self, i: int) -> list[list[Any]]:
-        """Lists of categories that the model knows; one of them may be that of this feature."""
+        """Lists of categories that the model knows; one list may belong to this feature."""
         model = self.original.model
         if is_xgboost(model):
             return [categories_of(model).get(i, [])]
@@ -230,8 +230,8 @@ class _Probe:
             for group in self._groups(i)
         ]
         if self.original.steps.holds_xgboost:
-            # XGBoost takes some unknown categories for a known one, and answers. So the categories
-            # of other columns do not count.
+            # XGBoost treats some unknown categories as a known one instead of refusing them. So
+            # categories of other columns must not be tried.
             holding = [group for group in groups if seen <= group]
             groups = [min(holding, key=len)] if holding else groups
         candidates = sorted(seen.union(*groups))

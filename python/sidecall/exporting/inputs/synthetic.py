@@ -29,8 +29,8 @@ _ORDERED = ("float", "int", "datetime")  # kinds that have values between two va
 # trees put their thresholds in the middle, and a value that is rounded to float32 may then lie on
 # either side of the threshold.
 _BETWEEN = 0.37
-# The fraction of new values that lie in the middle nevertheless, if the middle has no more decimals
-# than the data. A caller may pass such a number, so the answer must be right.
+# The fraction of new values that do lie in the middle, if the middle has no more decimals than the
+# data. A caller may pass such a number, so the answer must be right.
 _MIDDLE_SHARE = 0.5
 # An end of a domain outside of these magnitudes comes from floating point, not from the model.
 _SMALL, _LARGE = 1e-30, 1e15

@@ -165,7 +165,7 @@ class Original:
     def categories(
         self, rows: Callable[[slice], Any], count: int
     ) -> dict[int, dict[int, list[Any]]]:
-        """The values that steps got in columns of which they hold only hashes (steps.py).
+        """Returns the values of columns for which the steps store only hashes (steps.py).
 
         The model answers all rows for this; `rows` returns some of them.
         """

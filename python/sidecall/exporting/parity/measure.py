@@ -142,7 +142,7 @@ class Runs(Protocol):
 class Measure:
     """Runs batches through the original and its replacement, and collects the differences.
 
-    `of_data` measures the user's rows, `of_columns` rows that are given as columns.
+    `of_data` measures the user's rows; `of_columns` measures rows that are given as columns.
     """
 
     def __init__(

@@ -156,7 +156,8 @@ def read_example(example: Any, module: Any, feature_names: Sequence[str] | None)
     read = [_read(name, value, module, len(values) == 1) for name, value in values.items()]
     rows = {len(item.columns[0]) for item in read}
     if len(rows) > 1:
-        raise DataError("example: expected inputs with the same number of rows, got others")
+        counts = " and ".join(map(str, sorted(rows)))
+        raise DataError(f"example: expected inputs with the same number of rows, got {counts} rows")
     for item in read:
         item.is_keyword = by_name
     data = TorchData(read)

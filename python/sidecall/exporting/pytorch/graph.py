@@ -43,7 +43,7 @@ class _Flat(torch.nn.Module):  # type: ignore[misc]  # Any for mypy
         for answer in answers:
             matrix = answer if answer.ndim == 2 else answer.reshape(answer.shape[0], -1)
             dtype = getattr(torch, type_of_output(answer.dtype))
-            # An output that is an input would have two names.
+            # Copied, because an output that is the same value as an input would have two names.
             result.append(matrix.clone() if answer.dtype == dtype else matrix.to(dtype))
         return tuple(result)
 
