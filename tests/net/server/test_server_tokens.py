@@ -165,7 +165,7 @@ def test_a_token_without_a_line_feed_stays_valid_if_only_the_files_metadata_chan
         (b"\xff\xfe\x00t", "one token of visible ASCII in each line, got other characters"),
         (b"first-token\ntwo words\n", "got other characters in line 2"),
         (b"first-token\n\x00\x00\x00\n", "got other characters in line 2"),
-        (b"# \x00\nfirst-token\n", "bytes that are 0"),
+        (b"# \x00\nfirst-token\n", "got a NUL"),
         (b"x" * 10_000 + b"\n", "a longer one in line 1"),
         (b"first-token\nsecond-token-that-is-long", "a line feed after the last token"),
         (b"short-token", "a line feed after the last token"),
