@@ -45,7 +45,7 @@ auto reading(const char* message, Body body) -> decltype(body()) {
 
 // All of the following throw BrokenMessage. `what` names the tensor: "output 'label'".
 
-// The number of elements of a tensor, if data can have so many.
+// The number of elements of a tensor. Throws if no data can have so many.
 int64_t count_elements(const ReceivedTensor& tensor, const std::string& what);
 // Sets the elements from data in binary, to which the tensor may point afterwards.
 void set_binary(std::string_view data, const std::string& what, ReceivedTensor* tensor);

@@ -239,7 +239,7 @@ REFUSED: list[tuple[str, Callable[[], ModelProto]]] = [
     ("no output of the graph that lists terms", lambda: file([], output="row")),
     ("no output of the graph that lists terms", lambda: file([], output="count")),
     (
-        "no reader of the places",
+        "a function for lists as the reader",
         lambda: file([helper.make_node("Identity", ["column"], ["y"], "the_node")]),
     ),
     (
@@ -251,7 +251,7 @@ REFUSED: list[tuple[str, Callable[[], ModelProto]]] = [
         lambda: file([node("MultiplyTerms", "row column weights rows weights bias", "y")]),
     ),
     (
-        "expected the places of the same list",
+        "expected the rows and columns of the same list as the numbers",
         lambda: file([node("MultiplyTerms", "column row count rows weights bias", "y")]),
     ),
     (

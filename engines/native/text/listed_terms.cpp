@@ -39,7 +39,9 @@ class Replacement {
     for (const Node& node : graph_.nodes) {
       for (const int32_t input : node.inputs) {
         if (is_place(input))
-          refuse(node, "expected no reader of the places of terms but the functions for them");
+          refuse(node,
+                 "expected a function for lists as the reader of the rows or columns of a list of "
+                 "terms");
       }
     }
     for (const int32_t output : graph_.output_values) {
@@ -171,7 +173,8 @@ class Replacement {
                            const std::vector<int32_t>& places) {
     for (size_t i = 0; i < inputs.size(); ++i) {
       if (node.inputs[inputs[i]] != places[i])
-        refuse(node, "expected the places of the same list of terms as those of the numbers");
+        refuse(node,
+               "expected the rows and columns of the same list as the numbers, in this order");
     }
   }
 
