@@ -143,7 +143,7 @@ void ExecutionContext::set_pending() noexcept {
 // For a run that was started.
 bool ExecutionContext::is_still_pending() noexcept {
   if (generation_ == fork_generation()) {
-    if (!is_settled()) return true;
+    if (!has_ended()) return true;
     discard_results();
     clear_pending();
     return false;

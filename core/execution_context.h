@@ -222,7 +222,7 @@ class ExecutionContext {
   // Called by interrupt(): lets take_outcome() report the outcome before the run has ended.
   virtual void release_waiter(Reason /*reason*/) noexcept {}
   // For a started run: whether its outcome was taken and its memory is free.
-  virtual bool is_settled() noexcept = 0;
+  virtual bool has_ended() noexcept = 0;
   // In a child of fork(): forgets the copy of the parent's run. False if memory is exhausted.
   virtual bool forget_run() noexcept = 0;
 

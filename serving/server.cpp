@@ -103,7 +103,7 @@ Execution execution_of(const Model& model) {
   return {is_file, is_file, {}, {}};
 }
 
-// A server in front of another one. The one behind drains it before it ends itself.
+// A server in front of another one, its backend, which drains it before it ends itself.
 class Frontend final : public Server {
  public:
   Frontend(std::unique_ptr<Server> server, std::shared_ptr<Frontends> frontends)
@@ -200,7 +200,7 @@ std::shared_ptr<const Model> Backend::model(const sidecall_model_options& defaul
 Backend& Server::backend() {
   throw Error(
       SIDECALL_UNSUPPORTED,
-      "behind: this server has no address at shm: and serves no function: open one that does");
+      "backend: this server has no address at shm: and serves no function: open one that does");
 }
 
 ModelServer::ModelServer(const char* at, const std::shared_ptr<const Model>& model,

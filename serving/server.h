@@ -60,7 +60,7 @@ class ModelServer final : public Server {
 };
 
 // Serves, over HTTP or gRPC, what a server or a supervisor of this process serves. Throws the
-// errors that sidecall_server_open_front documents.
+// errors that sidecall_server_open_frontend documents.
 std::unique_ptr<Server> serve_frontend(const char* at, Backend* backend,
                                        const sidecall_model_options& defaults,
                                        const sidecall_server_options& options,

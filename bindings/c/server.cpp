@@ -64,23 +64,24 @@ sidecall_status sidecall_server_open_service(const char* at, const sidecall_serv
   });
 }
 
-sidecall_status sidecall_server_open_front(sidecall_server* behind, const char* at,
-                                           const sidecall_server_options* options,
-                                           sidecall_server** out_server, sidecall_error* err) {
+sidecall_status sidecall_server_open_frontend(sidecall_server* backend, const char* at,
+                                              const sidecall_server_options* options,
+                                              sidecall_server** out_server, sidecall_error* err) {
   if (out_server != nullptr) *out_server = nullptr;
   return guard(err, [&] {
-    require(behind != nullptr && at != nullptr && out_server != nullptr,
-            "behind, at and out_server must not be NULL");
+    require(backend != nullptr && at != nullptr && out_server != nullptr,
+            "backend, at and out_server must not be NULL");
     const sidecall_server_options known = sidecall::checked_options(options);
-    *out_server = new sidecall_server{sidecall::serve_frontend(at, &use(behind).backend(),
+    *out_server = new sidecall_server{sidecall::serve_frontend(at, &use(backend).backend(),
                                                                sidecall::default_model_options(),
                                                                known, sidecall::make_log(known))};
   });
 }
 
-sidecall_status sidecall_supervisor_open_front(sidecall_supervisor* supervisor, const char* at,
-                                               const sidecall_server_options* options,
-                                               sidecall_server** out_server, sidecall_error* err) {
+sidecall_status sidecall_supervisor_open_frontend(sidecall_supervisor* supervisor, const char* at,
+                                                  const sidecall_server_options* options,
+                                                  sidecall_server** out_server,
+                                                  sidecall_error* err) {
   if (out_server != nullptr) *out_server = nullptr;
   return guard(err, [&] {
     require(supervisor != nullptr && at != nullptr && out_server != nullptr,

@@ -212,7 +212,7 @@ void Queue::start(QueuedRun* run, Lock* lock) noexcept {
   } else {
     await(run);
   }
-  settled_.notify_all();
+  state_changed_.notify_all();
 }
 
 // Lets a run that was started wait for progress.
@@ -320,7 +320,7 @@ void Queue::cancel(uint64_t number) noexcept {
   run->call_.cancel();
   lock.lock();
   await(run);
-  settled_.notify_all();
+  state_changed_.notify_all();
 }
 
 // ---- Completion ----
@@ -343,7 +343,7 @@ int64_t Queue::take(uint64_t number, int64_t capacity, int64_t wait_ns,
     if (number == 0 || !has_end(number)) {
       look(Look::kWords);
       // Settle all runs that are ready, so that runs that wait for their turn can begin.
-      while (!ready_.is_empty() && !is_closed_) settle(ready_.first(), &lock);
+      while (!ready_.is_empty() && !is_closed_) read_outcome(ready_.first(), &lock);
       begin_turns(&lock);
     }
     while (QueuedRun* const run = count < capacity ? next_done(number) : nullptr)
@@ -378,9 +378,9 @@ QueuedRun* Queue::next_done(uint64_t number) const noexcept {
 }
 
 // Reads the outcome of a run that is ready, if it has one. The mutex is unlocked meanwhile.
-void Queue::settle(QueuedRun* run, Lock* lock) noexcept {
+void Queue::read_outcome(QueuedRun* run, Lock* lock) noexcept {
   ready_.remove(run);
-  run->state_ = State::kSettling;
+  run->state_ = State::kReading;
   run->has_progressed_ = false;
   run->num_events_ = num_events_;
   bool is_over = run->is_over_;
@@ -427,7 +427,7 @@ void Queue::settle(QueuedRun* run, Lock* lock) noexcept {
   } else {
     await(run);
   }
-  settled_.notify_all();
+  state_changed_.notify_all();
 }
 
 // Lists a run as done. A thread that takes any completion must not get one that another thread
@@ -488,8 +488,8 @@ void Queue::detach(QueuedRun* run) noexcept {
     Lock lock(mutex_);
     if (run->state_ == State::kIdle) return;
     withdraw(run, SIDECALL_CANCELLED);
-    settled_.wait(
-        lock, [&] { return run->state_ != State::kSettling && run->state_ != State::kStarting; });
+    state_changed_.wait(
+        lock, [&] { return run->state_ != State::kReading && run->state_ != State::kStarting; });
     if (run->state_ == State::kIdle) return;
     unlist(run);
     if (run->is_counted_) end_started(run);
@@ -505,16 +505,16 @@ bool Queue::close() noexcept {
   Lock lock(mutex_);
   is_closed_ = true;
   wake_all();
-  settled_.wait(lock, [this] { return num_takers_ == 0; });
+  state_changed_.wait(lock, [this] { return num_takers_ == 0; });
   for (QueuedRun* const& slot : slots_) {
     if (slot == nullptr) continue;
     withdraw(slot, SIDECALL_CANCELLED);
-    settled_.wait(lock, [&] { return slot == nullptr || slot->state_ != State::kStarting; });
+    state_changed_.wait(lock, [&] { return slot == nullptr || slot->state_ != State::kStarting; });
     QueuedRun* const run = slot;
     if (run == nullptr) continue;
     unlist(run);
     const bool is_under_way = run->state_ != State::kDone && !run->is_over_;
-    run->state_ = State::kSettling;
+    run->state_ = State::kReading;
     if (is_under_way || run->is_held_) {
       lock.unlock();
       run->call_.stop_listening();
@@ -523,7 +523,7 @@ bool Queue::close() noexcept {
     }
     if (run->is_counted_) end_started(run);
     forget(run);
-    settled_.notify_all();
+    state_changed_.notify_all();
   }
   for (auto& [name, task] : tasks_) {
     task->is_over = true;

@@ -100,7 +100,7 @@ class QueuedRun final : public Linked<QueuedRun>, private RunListener, private J
     kStarting,  // a thread starts it
     kStarted,   // in polled_ or connecting_ if it is polled
     kReady,     // has an outcome, or may have one; in ready_
-    kSettling,  // a thread reads the outcome
+    kReading,   // a thread reads the outcome
     kDone,      // has a completion; in done_ or set_aside_
     kHeld,      // the completion was taken; the engine still uses its memory
   };
@@ -266,7 +266,7 @@ class Queue : public std::enable_shared_from_this<Queue> {
   void list_ready(QueuedRun* run) noexcept;
   void make_ready(QueuedRun* run) noexcept;
   void on_progress(QueuedRun* run) noexcept;
-  void settle(QueuedRun* run, Lock* lock) noexcept;
+  void read_outcome(QueuedRun* run, Lock* lock) noexcept;
   QueuedRun* next_done(uint64_t number) const noexcept;
   Completion complete(QueuedRun* run) noexcept;
   void list_done(QueuedRun* run) noexcept;
@@ -337,7 +337,7 @@ class Queue : public std::enable_shared_from_this<Queue> {
   LinkedList<QueuedEvent> events_;
   size_t num_event_bytes_ = 0;  // of events_
   LinkedList<Waiter> waiters_;
-  std::condition_variable settled_;  // a run left kSettling or kStarting, or a taker left
+  std::condition_variable state_changed_;  // a run left kReading or kStarting, or a taker left
   int32_t num_takers_ = 0;
   uint64_t num_events_ = 0;     // how often events of wait_set_ were taken
   bool is_driven_ = false;      // a taker looks at the polled runs

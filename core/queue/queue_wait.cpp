@@ -243,7 +243,7 @@ Queue::Taking::~Taking() {
 // A thread leaves take(): wakes another thread if there is work that this thread would have done.
 void Queue::end_taking() noexcept {
   --num_takers_;
-  if (is_closed_) settled_.notify_all();
+  if (is_closed_) state_changed_.notify_all();
   if (!ready_.is_empty()) wake_for(ready_.first());
   else if (!done_.is_empty()) wake_for(done_.first());
   else if (!done_tasks_.is_empty()) wake_for(done_tasks_.first());

@@ -91,7 +91,7 @@ bool InProcessContext::take_outcome() {
   return true;
 }
 
-bool InProcessContext::is_settled() noexcept {
+bool InProcessContext::has_ended() noexcept {
   const std::lock_guard lock(started_->mutex);
   return started_->is_taken && started_->is_done;
 }

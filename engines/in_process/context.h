@@ -29,7 +29,7 @@ class InProcessContext : public ExecutionContext, private Watched, private Job {
   void arm(int64_t timeout_ns) override;
   void disarm() noexcept override { deadline_.reset(); }
   void release_waiter(Reason reason) noexcept override;
-  bool is_settled() noexcept override;
+  bool has_ended() noexcept override;
   bool forget_run() noexcept override;
 
  private:

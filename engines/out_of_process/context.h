@@ -42,7 +42,7 @@ class OutOfProcessContext : public ExecutionContext {
   // Must be called once after kDone: makes the outputs readable, or throws the error of the run.
   virtual void take() = 0;
 
-  bool is_settled() noexcept override { return false; }  // its outcome is taken at once
+  bool has_ended() noexcept override { return false; }  // its outcome is taken at once
   bool forget_run() noexcept override { return true; }
 
   // Of a run in a queue; otherwise nullptr.

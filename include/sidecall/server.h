@@ -317,11 +317,11 @@ SIDECALL_API sidecall_status sidecall_server_start(sidecall_server *server, side
 
 /* ---- HTTP and gRPC in front of a server ------------------------------------------------------ */
 
-/* Serves over HTTP or gRPC what `behind` serves. All calls run on the threads of `behind`; this
+/* Serves over HTTP or gRPC what `backend` serves. All calls run on the threads of `backend`; this
  * server reads requests and writes answers. So one set of threads answers calls over shared memory,
  * HTTP and gRPC alike.
  *
- * behind          a server at an shm: address, or one of sidecall_server_open_service. It must be
+ * backend         a server at an shm: address, or one of sidecall_server_open_service. It must be
  *                 closed after this server
  * at              an address for HTTP or gRPC, as for sidecall_server_open. With the option
  *                 repeatable=yes clients may send a run again that may have been executed; for a
@@ -330,15 +330,15 @@ SIDECALL_API sidecall_status sidecall_server_start(sidecall_server *server, side
  *                 connections
  * out_server      closed with sidecall_server_close
  *
- * For the end, drain `behind`: it then drains all servers in front of it as well, all at the same
+ * For the end, drain `backend`: it then drains all servers in front of it as well, all at the same
  * time, and ends after them. Or drain this server alone.
  *
- * Errors: those of sidecall_server_open, and UNSUPPORTED (`behind` serves a file over HTTP or gRPC
+ * Errors: those of sidecall_server_open, and UNSUPPORTED (`backend` serves a file over HTTP or gRPC
  * itself). */
-SIDECALL_API sidecall_status sidecall_server_open_front(sidecall_server *behind, const char *at,
-                                                        const sidecall_server_options *options,
-                                                        sidecall_server **out_server,
-                                                        sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_server_open_frontend(sidecall_server *backend, const char *at,
+                                                           const sidecall_server_options *options,
+                                                           sidecall_server **out_server,
+                                                           sidecall_error *err);
 
 /* ---- Status and end of a server -------------------------------------------------------------- */
 
@@ -396,7 +396,7 @@ typedef struct sidecall_supervisor sidecall_supervisor;
 
 /* Opens a supervisor without workers. The address appears later, by sidecall_supervisor_listen.
  *
- * at              shm:NAME or shm:///path; NULL for none, if sidecall_supervisor_open_front gives
+ * at              shm:NAME or shm:///path; NULL for none, if sidecall_supervisor_open_frontend gives
  *                 the workers their addresses
  * options         only allow_uids, num_allow_uids, group, max_connections (of all workers
  *                 together), max_run_ns, unready_after_ns, log and the options of events are used;
@@ -467,16 +467,17 @@ SIDECALL_API int32_t sidecall_supervisor_long_runs(sidecall_supervisor *supervis
 SIDECALL_API sidecall_status sidecall_supervisor_listen(sidecall_supervisor *supervisor,
                                                         int64_t wait_ns, sidecall_error *err);
 
-/* Like sidecall_server_open_front, with the workers behind. Call it when a worker is ready: after
- * sidecall_supervisor_listen. The server tells that it is ready as long as a worker is. Close it
- * before the supervisor.
+/* Like sidecall_server_open_frontend, with the workers as the backend. Call it when a worker is
+ * ready: after sidecall_supervisor_listen. The server tells that it is ready as long as a worker
+ * is. Close it before the supervisor.
  *
- * Errors: those of sidecall_server_open_front, and TIMEOUT (no worker became ready within 30 s). */
-SIDECALL_API sidecall_status sidecall_supervisor_open_front(sidecall_supervisor *supervisor,
-                                                            const char *at,
-                                                            const sidecall_server_options *options,
-                                                            sidecall_server **out_server,
-                                                            sidecall_error *err);
+ * Errors: those of sidecall_server_open_frontend, and TIMEOUT (no worker became ready within 30
+ * s). */
+SIDECALL_API sidecall_status sidecall_supervisor_open_frontend(sidecall_supervisor *supervisor,
+                                                               const char *at,
+                                                               const sidecall_server_options *options,
+                                                               sidecall_server **out_server,
+                                                               sidecall_error *err);
 
 /* Returns the counters of all workers together as JSON, and those of each worker under "each". The
  * caller closes *out.

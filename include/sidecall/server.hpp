@@ -113,14 +113,15 @@ class Server {
     });
   }
 
-  /* sidecall_server_open_front: serves over HTTP or gRPC what `behind` serves. */
-  static Server in_front_of(const Server &behind, const std::string &at,
-                            const ServerOptions &options = ServerOptions()) {
-    Server front;
+  /* sidecall_server_open_frontend: serves over HTTP or gRPC what `backend` serves. */
+  static Server open_frontend(const Server &backend, const std::string &at,
+                              const ServerOptions &options = ServerOptions()) {
+    Server frontend;
     detail::check([&](sidecall_error *err) {
-      return sidecall_server_open_front(behind.get(), at.c_str(), &options, &front.server_, err);
+      return sidecall_server_open_frontend(backend.get(), at.c_str(), &options, &frontend.server_,
+                                           err);
     });
-    return front;
+    return frontend;
   }
 
   Server(Server &&other) noexcept

@@ -131,7 +131,7 @@ py::object Server::open_frontend_of(const std::string& at, const py::dict& optio
   {
     const WithoutGil scope;
     status = open(at.c_str(), server->options_->get(), &opened, error.get());
-    open = nullptr;  // closes the server behind if another thread has closed its handle
+    open = nullptr;  // closes the backend if another thread has closed its handle
   }
   error.check(status);
   server->server_ = {opened, sidecall_server_close};
@@ -142,9 +142,9 @@ py::object Server::open_frontend(const std::string& at, const py::dict& options,
                                  const py::object& log) {
   return open_frontend_of(
       at, options, log,
-      [behind = handle()](const char* where, const sidecall_server_options* known,
-                          sidecall_server** out, sidecall_error* err) {
-        return sidecall_server_open_front(behind.get(), where, known, out, err);
+      [backend = handle()](const char* where, const sidecall_server_options* known,
+                           sidecall_server** out, sidecall_error* err) {
+        return sidecall_server_open_frontend(backend.get(), where, known, out, err);
       });
 }
 
@@ -152,9 +152,9 @@ py::object Supervisor::open_frontend(const std::string& at, const py::dict& opti
                                      const py::object& log) {
   return Server::open_frontend_of(
       at, options, log,
-      [behind = handle()](const char* where, const sidecall_server_options* known,
-                          sidecall_server** out, sidecall_error* err) {
-        return sidecall_supervisor_open_front(behind.get(), where, known, out, err);
+      [backend = handle()](const char* where, const sidecall_server_options* known,
+                           sidecall_server** out, sidecall_error* err) {
+        return sidecall_supervisor_open_frontend(backend.get(), where, known, out, err);
       });
 }
 

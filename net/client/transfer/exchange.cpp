@@ -62,7 +62,7 @@ bool Exchange::is_woken() {
   return is_woken_;
 }
 
-bool Exchange::is_settled() {
+bool Exchange::is_over_or_woken() {
   const std::lock_guard lock(mutex_);
   return is_over_ || is_woken_;
 }

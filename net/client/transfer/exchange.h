@@ -87,7 +87,7 @@ class Exchange {
   bool wait(Clock::time_point until);
   void wake();
   bool is_woken();
-  bool is_settled();  // over or woken
+  bool is_over_or_woken();
   // Resets an exchange that is over, so that it can be submitted once more. Returns false, and does
   // nothing, if wake() was called.
   bool restart();

@@ -59,7 +59,7 @@ class Loop {
   // it beyond its deadline. It stops one millisecond before the deadline, and then waits with a
   // more exact clock.
   bool wait(Exchange* exchange, Clock::time_point until) {
-    if (exchange->is_settled()) return exchange->wait(until);
+    if (exchange->is_over_or_woken()) return exchange->wait(until);
     if (!begin_driving(exchange, until)) {
       require_driver();
       return exchange->wait(until);
@@ -69,14 +69,14 @@ class Loop {
       bool must_sleep = false;  // because polling found nothing
       do {
         const int64_t wait_ms = std::min<int64_t>(execute(), left_ms(until) - 1);
-        if (exchange->is_settled() || wait_ms <= 0) break;
+        if (exchange->is_over_or_woken() || wait_ms <= 0) break;
         if (must_sleep || !spin_policy_.begin(0)) {
           sleep(wait_ms);
           must_sleep = false;
         } else {
           must_sleep = !poll(exchange, Clock::now() + std::chrono::milliseconds(wait_ms));
         }
-      } while (!exchange->is_settled() && goes_on_driving(exchange));
+      } while (!exchange->is_over_or_woken() && goes_on_driving(exchange));
     }
     return exchange->wait(until);
   }
@@ -255,7 +255,7 @@ class Loop {
     int64_t now = 0;
     do {
       curl_multi_poll(multi_, nullptr, 0, 0, &num_ready);
-    } while (num_ready == 0 && !exchange->is_settled() && goes_on_driving(exchange) &&
+    } while (num_ready == 0 && !exchange->is_over_or_woken() && goes_on_driving(exchange) &&
              spin_policy_.rest(&now) && now < until_ns);
     spin_policy_.note(num_ready > 0 ? 0 : INT64_MAX);
     return num_ready > 0;

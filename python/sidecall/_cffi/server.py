@@ -130,7 +130,7 @@ class Server:
         return _in_time(error, lib.sidecall_server_drain(self._opened(), timeout_ns, error.struct))
 
     def open_frontend(self, at: str, options: dict[str, Any], log: LogLines) -> Server:
-        return _open_frontend(lib.sidecall_server_open_front, self._opened(), at, options, log)
+        return _open_frontend(lib.sidecall_server_open_frontend, self._opened(), at, options, log)
 
     def close(self) -> None:
         handle, self._handle = self._handle, None
@@ -186,7 +186,9 @@ class Supervisor:
         )
 
     def open_frontend(self, at: str, options: dict[str, Any], log: LogLines) -> Server:
-        return _open_frontend(lib.sidecall_supervisor_open_front, self._opened(), at, options, log)
+        return _open_frontend(
+            lib.sidecall_supervisor_open_frontend, self._opened(), at, options, log
+        )
 
     def status(self) -> str:
         error, text = CallError(), ffi.new("sidecall_text **")
@@ -208,11 +210,11 @@ class Supervisor:
 
 
 def _open_frontend(
-    open_function: Any, behind: Any, at: str, options: dict[str, Any], log: LogLines
+    open_function: Any, backend: Any, at: str, options: dict[str, Any], log: LogLines
 ) -> Server:
     native = _Options(options, log)
     error, server = CallError(), ffi.new("sidecall_server **")
-    error.check(open_function(behind, _text(at), native.struct, server, error.struct))
+    error.check(open_function(backend, _text(at), native.struct, server, error.struct))
     return Server(server[0], native)
 
 

@@ -463,24 +463,24 @@ TEST_CASE("a supervisor without an address serves nothing by itself") {
 TEST_CASE("only HTTP and gRPC can be in front of a server or of workers") {
   const std::string address = fresh_address();
   Supervisor supervisor(address);
-  const sidecall::Server behind = worker(supervisor.add(0), 1);
-  sidecall_server* front = nullptr;
+  const sidecall::Server backend = worker(supervisor.add(0), 1);
+  sidecall_server* frontend = nullptr;
   for (const char* at : {"shm:other", "fraud.onnx", ""}) {
-    CHECK(sidecall_supervisor_open_front(supervisor.get(), at, nullptr, &front, error()) ==
+    CHECK(sidecall_supervisor_open_frontend(supervisor.get(), at, nullptr, &frontend, error()) ==
           SIDECALL_INVALID_ARGUMENT);
-    CHECK(front == nullptr);
-    CHECK(sidecall_server_open_front(behind.get(), at, nullptr, &front, error()) ==
+    CHECK(frontend == nullptr);
+    CHECK(sidecall_server_open_frontend(backend.get(), at, nullptr, &frontend, error()) ==
           SIDECALL_INVALID_ARGUMENT);
     CHECK(std::string(last().message).find("HTTP or gRPC") != std::string::npos);
   }
   for (const char* at : {"http://127.0.0.1:0", static_cast<const char*>(nullptr)}) {
-    CHECK(sidecall_supervisor_open_front(nullptr, at, nullptr, &front, error()) ==
+    CHECK(sidecall_supervisor_open_frontend(nullptr, at, nullptr, &frontend, error()) ==
           SIDECALL_INVALID_ARGUMENT);
-    CHECK(sidecall_server_open_front(nullptr, at, nullptr, &front, error()) ==
+    CHECK(sidecall_server_open_frontend(nullptr, at, nullptr, &frontend, error()) ==
           SIDECALL_INVALID_ARGUMENT);
   }
-  CHECK(sidecall_server_open_front(behind.get(), nullptr, nullptr, &front, error()) ==
+  CHECK(sidecall_server_open_frontend(backend.get(), nullptr, nullptr, &frontend, error()) ==
         SIDECALL_INVALID_ARGUMENT);
-  CHECK(sidecall_server_open_front(behind.get(), "http://127.0.0.1:0", nullptr, nullptr, error()) ==
-        SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_server_open_frontend(backend.get(), "http://127.0.0.1:0", nullptr, nullptr,
+                                      error()) == SIDECALL_INVALID_ARGUMENT);
 }
